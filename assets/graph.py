@@ -1,0 +1,30 @@
+"""Mentions and entities to the compiled graph."""
+
+import dagster as dg
+
+from assets.entities import entities
+from assets.reporting import ON_NEW_DATA, WAREHOUSE_POOL, raises_failures, report_metadata
+from derivation.lake import Lake
+from derivation.layers import GRAPH_STEP_NAME, refresh_graph
+from derivation.snapshot import layer_versions
+from graph.compiled import CODE_VERSION
+from warehouse.files import size_of
+
+
+@dg.asset(
+    deps=[entities],
+    group_name="serve",
+    kinds={"numpy"},
+    pool=WAREHOUSE_POOL,
+    code_version=CODE_VERSION,
+    automation_condition=ON_NEW_DATA,
+)
+@raises_failures
+def knowledge_graph(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
+    """Passages and entities as CSR arrays that memory-map, weighted by inverse document frequency, one a space."""
+    reports = [refresh_graph(lake, space) for space in lake.settings.spaces]
+    edges, version = layer_versions(lake, GRAPH_STEP_NAME, "edges")
+    metadata = {"dagster/row_count": edges, "bytes": dg.MetadataValue.int(size_of(lake.layout.graphs))}
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(version), metadata={**report_metadata(reports), **metadata}
+    )

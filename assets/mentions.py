@@ -1,0 +1,26 @@
+"""Passages to entity mentions."""
+
+import dagster as dg
+
+from assets.partitions import source_partitions
+from assets.passages import passages
+from assets.reporting import WAREHOUSE_POOL, layer_result, raises_failures, source_scope
+from derivation.lake import Lake
+from derivation.mentions import Mentions
+from derivation.runner import run
+from graph.mentions import CODE_VERSION
+
+
+@dg.asset(
+    deps=[passages],
+    partitions_def=source_partitions,
+    group_name="derive",
+    kinds={"python", "duckdb"},
+    pool=WAREHOUSE_POOL,
+    code_version=CODE_VERSION,
+)
+@raises_failures
+def mentions(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
+    """Names, titles, quoted terms, dates, identifiers and acronyms in each passage, each with its span."""
+    _, scope = source_scope(context, lake)
+    return layer_result(lake, "mentions", [scope], [run(lake, Mentions(), scope)])

@@ -1,0 +1,118 @@
+"""What the assets have in common: what a run shows in the UI, data versions, and how errors reach Dagster."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+import dagster as dg
+
+from derivation.lake import Lake
+from derivation.progress import StepReport
+from errors import MemlakeError, Transient
+from warehouse.delta import Scope
+from warehouse.files import size_of
+from warehouse.settings import SourceSettings
+
+WAREHOUSE_POOL = "warehouse"
+"""Assets that write the DuckDB file run one at a time."""
+
+RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
+"""For what fails in passing: an unanswering source or model."""
+
+_ON_NEW_DATA = (
+    dg.AutomationCondition.any_deps_match(
+        dg.AutomationCondition.data_version_changed() | dg.AutomationCondition.will_be_requested()
+    ).since(dg.AutomationCondition.newly_requested() | dg.AutomationCondition.newly_updated())
+    & dg.AutomationCondition.all_deps_blocking_checks_passed()
+    & ~dg.AutomationCondition.in_progress()
+    & ~dg.AutomationCondition.any_deps_in_progress()
+)
+ON_NEW_DATA = _ON_NEW_DATA.with_label("on_new_data")
+"""When the data version of something upstream changed; a re-run that changed nothing stops here.
+
+Dagster's own ``eager()`` waits until every partition of the upstream exists, which a new source would block for ever.
+"""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_VERSIONED = {
+    "documents": ("revisions", "document_id || content_hash"),
+    "passages": ("passages", "passage_id || revision_id || char_start || text_hash"),
+    "embeddings": ("passages", "text_hash"),
+    "mentions": ("mentions", "passage_id || entity_id || char_start || char_end"),
+    "entities": ("entities", "entity_id || name || passages"),
+}
+"""Table and content of a row, for each layer that lives in the warehouse."""
+
+
+def raises_failures(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn our errors into Dagster failures that say what to do; only transient ones are retried."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except MemlakeError as error:
+            raise dg.Failure(
+                str(error),
+                metadata={"error": type(error).__name__, "remedy": error.remedy},
+                allow_retries=isinstance(error, Transient),
+            ) from error
+
+    return guarded
+
+
+def source_scope(context: dg.AssetExecutionContext, lake: Lake) -> tuple[SourceSettings, Scope]:
+    """The source that this run's partition names."""
+    source = lake.settings.source(context.partition_key)
+    return source, Scope(source.space, source.name)
+
+
+def layer_result(lake: Lake, layer: str, scopes: Sequence[Scope], reports: Sequence[StepReport]) -> dg.MaterializeResult:
+    """Metadata and data version of a layer that lives in the warehouse."""
+    rows, version = _content_version(lake, layer, scopes)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(version),
+        metadata={
+            **report_metadata(reports),
+            "dagster/row_count": rows,
+            "dagster/table_name": f"warehouse.{_VERSIONED[layer][0]}",
+            "bytes": dg.MetadataValue.int(size_of(lake.layout.warehouse)),
+        },
+    )
+
+
+def report_metadata(reports: Sequence[StepReport]) -> dict[str, Any]:
+    """What a run of a step did."""
+    return {
+        "processed": sum(report.processed for report in reports),
+        "skipped": sum(report.untouched for report in reports),
+        "removed": sum(report.removed for report in reports),
+        "failed": sum(report.failed for report in reports),
+        "rows_added": sum(report.changes.added for report in reports),
+        "rows_updated": sum(report.changes.updated for report in reports),
+        "rows_removed": sum(report.changes.removed for report in reports),
+        "seconds": dg.MetadataValue.float(round(sum(report.seconds for report in reports), 3)),
+        "model_seconds": dg.MetadataValue.float(round(sum(report.model_seconds for report in reports), 3)),
+    }
+
+
+def _content_version(lake: Lake, layer: str, scopes: Sequence[Scope]) -> tuple[int, str]:
+    """Row count and an order-free hash of the rows of ``scopes``."""
+    table, content = _VERSIONED[layer]
+    count, total = 0, 0
+    with lake.warehouse.session(f"hashing {layer}") as connection:
+        for scope in scopes:
+            where = "space = $space AND source = $source" if scope.source else "space = $space"
+            parameters = {"space": scope.space, **({"source": scope.source} if scope.source else {})}
+            row = connection.execute(
+                f"SELECT count(*), coalesce(bit_xor(md5_number_lower({content})), 0) FROM {table} WHERE {where}",
+                parameters,
+            ).fetchone()
+            assert row is not None
+            count += int(row[0])
+            total ^= int(row[1])
+    return count, f"{count}-{total:016x}"

@@ -1,0 +1,132 @@
+"""The blocking checks: what must hold of a candidate before a reader may see it.
+
+Each looks at what is stored, not at what a step believes to have written, and returns every problem as a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from derivation.lake import Lake
+from derivation.layers import open_graph
+from warehouse.database import Connection
+from warehouse.snapshots import Manifest
+from warehouse.vectors import open_version, vector_problems
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One check's verdict."""
+
+    name: str
+    problems: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems
+
+
+_SPAN_PROBLEMS = """
+SELECT 'passage ' || p.passage_id || ' of ' || d.path || ' is not the text at ' || p.char_start || '-' || p.char_end
+FROM passages p JOIN documents d USING (document_id) JOIN revisions r ON r.revision_id = p.revision_id
+WHERE substring(r.text, p.char_start + 1, p.char_end - p.char_start) <> p.text
+UNION ALL
+SELECT 'mention ''' || m.surface || ''' in ' || d.path || ' is not the text at ' || m.char_start || '-' || m.char_end
+    || ' of its passage'
+FROM mentions m JOIN passages p USING (passage_id) JOIN documents d USING (document_id)
+WHERE substring(p.text, m.char_start + 1, m.char_end - m.char_start) <> m.surface
+ORDER BY 1
+"""
+
+_ORPHANS = {
+    "revision without a document": "SELECT revision_id FROM revisions ANTI JOIN documents USING (revision_id)",
+    "document without its revision": "SELECT path FROM documents ANTI JOIN revisions USING (revision_id)",
+    "passage without its revision": "SELECT passage_id FROM passages ANTI JOIN revisions USING (revision_id)",
+    "mention without a passage": "SELECT DISTINCT passage_id FROM mentions ANTI JOIN passages USING (passage_id)",
+    "title without a passage": "SELECT DISTINCT passage_id FROM titles ANTI JOIN passages USING (passage_id)",
+    "acronym without a passage": "SELECT DISTINCT passage_id FROM acronyms ANTI JOIN passages USING (passage_id)",
+    "mention without an entity": "SELECT DISTINCT entity_id FROM mentions ANTI JOIN entities USING (entity_id)",
+    "title without an entity": "SELECT DISTINCT entity_id FROM titles ANTI JOIN entities USING (entity_id)",
+    "entity without a mention": (
+        "SELECT name FROM entities ANTI JOIN (SELECT entity_id FROM mentions UNION SELECT entity_id FROM titles)"
+        " USING (entity_id)"
+    ),
+    "vector that no passage needs": "SELECT text_hash FROM embeddings ANTI JOIN passages USING (space, text_hash)",
+}
+
+_SILENT_SOURCES = """
+SELECT 'source ''' || d.source || ''' has ' || count(DISTINCT d.document_id) || ' documents and no passage'
+FROM documents d ANTI JOIN passages p ON p.source = d.source AND p.space = d.space GROUP BY d.source
+UNION ALL
+SELECT 'source ''' || p.source || ''' has ' || count(DISTINCT p.passage_id) || ' passages and no entity'
+FROM passages p
+ANTI JOIN (SELECT space, source FROM mentions UNION SELECT space, source FROM titles) m
+    ON m.source = p.source AND m.space = p.space
+GROUP BY p.source
+ORDER BY 1
+"""
+
+
+def check_spans(lake: Lake, candidate: Manifest) -> CheckResult:
+    """Every span, sliced from its revision, gives its text back."""
+    with lake.warehouse.session("checking spans") as connection:
+        return CheckResult("spans", tuple(_column(connection, _SPAN_PROBLEMS)))
+
+
+def check_vectors(lake: Lake, candidate: Manifest) -> CheckResult:
+    """No passage lacks a vector, and every vector is finite and of unit length."""
+    problems: list[str] = []
+    with lake.warehouse.session("checking vectors") as connection:
+        missing = _column(
+            connection,
+            "SELECT d.path || ' has ' || count(*) || ' passages without a vector' FROM passages p"
+            " JOIN documents d USING (document_id) ANTI JOIN embeddings e ON e.space = p.space"
+            " AND e.text_hash = p.text_hash AND e.embedder = $embedder GROUP BY d.path ORDER BY d.path",
+            {"embedder": lake.embedder_spec.identity},
+        )
+    problems.extend(missing)
+    for space, state in candidate.spaces.items():
+        problems.extend(vector_problems(lake.layout, space, state.table, state.version))
+    return CheckResult("vectors", tuple(problems))
+
+
+def check_orphans(lake: Lake, candidate: Manifest) -> CheckResult:
+    """Nothing is left, in any store, of what is gone, and nothing is missing from one that another has."""
+    problems: list[str] = []
+    with lake.warehouse.session("checking for orphans") as connection:
+        for what, sql in _ORPHANS.items():
+            problems.extend(f"{what}: {value}" for value in _column(connection, sql))
+        wanted = {
+            space: set(
+                _column(connection, "SELECT passage_id FROM passages WHERE space = $space", {"space": space})
+            )
+            for space in candidate.spaces
+        }
+    for space, state in candidate.spaces.items():
+        table = open_version(lake.layout, space, state.table, state.version)
+        held = set(table.search().select(["passage_id"]).to_arrow()["passage_id"].to_pylist())
+        nodes = set(open_graph(lake, state.graph).passage_ids())
+        for store, ids in (("vectors", held), ("graph", nodes)):
+            problems.extend(f"passage missing in the {store} of {space}: {key}" for key in sorted(wanted[space] - ids))
+            problems.extend(f"passage left in the {store} of {space}: {key}" for key in sorted(ids - wanted[space]))
+    return CheckResult("orphans", tuple(problems))
+
+
+def check_extraction(lake: Lake, candidate: Manifest) -> CheckResult:
+    """Something came out of every source that has documents: silence is a failure, not a success."""
+    with lake.warehouse.session("checking the extraction") as connection:
+        return CheckResult("extraction", tuple(_column(connection, _SILENT_SOURCES)))
+
+
+CHECKS: dict[str, Callable[[Lake, Manifest], CheckResult]] = {
+    "spans": check_spans,
+    "vectors": check_vectors,
+    "orphans": check_orphans,
+    "extraction": check_extraction,
+}
+"""Every blocking check by name; a snapshot is published only when all of them have run and passed."""
+
+
+def _column(connection: Connection, sql: str, parameters: dict[str, object] | None = None) -> list[str]:
+    return [str(value) for (value,) in connection.execute(sql, parameters or {}).fetchall()]

@@ -1,0 +1,137 @@
+"""Passages to vectors, each distinct text of a space once for each embedder.
+
+The ``embeddings`` table is its own ledger: a text hash is either there for an embedder or to be computed. Rows that no
+passage needs are removed by ``remove_unused`` after all sources are up to date, so that a text which moves from one
+document or source to another is not embedded again.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import polars as pl
+
+from derivation.lake import Lake
+from derivation.progress import StepReport
+from derivation.runner import log_run
+from errors import ModelError
+from memory.segmentation import contextual_text
+from warehouse.database import Changes, Connection, bump_generation, registered
+from warehouse.delta import Scope, Step
+
+_CODE_VERSION = "1"
+_BATCH_BYTES = 24_000_000
+"""Vectors of one batch; the number of texts follows from the dimensions."""
+
+_MISSING = """
+SELECT p.text_hash, min(p.passage_id) AS passage_id
+FROM passages p
+WHERE p.space = $space AND p.source = $source AND NOT EXISTS (
+    SELECT 1 FROM embeddings e WHERE e.space = p.space AND e.embedder = $embedder AND e.text_hash = p.text_hash
+)
+GROUP BY p.text_hash
+ORDER BY max(p.tokens), p.text_hash
+"""
+
+
+def embeddings_step(lake: Lake) -> Step:
+    """The step; the embedder's identity is all that shapes a vector besides its text."""
+    return Step("embeddings", _CODE_VERSION, {"embedder": lake.embedder_spec.identity})
+
+
+def missing_texts(connection: Connection, lake: Lake, scope: Scope) -> pl.DataFrame:
+    """``text_hash`` and one ``passage_id`` of every text in ``scope`` that has no vector yet, short texts first.
+
+    Sorted by length over the whole plan, so that a batch holds texts of like length and none is padded in vain.
+    """
+    return connection.sql(
+        _MISSING, params={"space": scope.space, "source": scope.source, "embedder": lake.embedder_spec.identity}
+    ).pl()
+
+
+def count_texts(connection: Connection, scope: Scope) -> int:
+    """Distinct texts of the passages in ``scope``."""
+    row = connection.execute(
+        "SELECT count(DISTINCT text_hash) FROM passages WHERE space = $space AND source = $source",
+        {"space": scope.space, "source": scope.source},
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def refresh_embeddings(lake: Lake, scope: Scope) -> StepReport:
+    """Embed every text of ``scope`` that has no vector yet.
+
+    Raises:
+        ModelError, ModelUnavailable: the embedder failed; the batches before are kept.
+    """
+    started = time.perf_counter()
+    step = embeddings_step(lake)
+    with lake.warehouse.session("planning embeddings") as connection:
+        missing = missing_texts(connection, lake, scope)
+        known = count_texts(connection, scope) - missing.height
+    lake.progress.start(step.name, scope.source, missing.height)
+    model_seconds = 0.0
+    if missing.height:
+        rows = max(lake.embedder_spec.batch_size, min(_BATCH_BYTES // (4 * lake.embedder.dimensions), 16_384))
+        for batch in missing.iter_slices(rows):
+            model_seconds += _embed_batch(lake, scope, batch)
+    lake.progress.finish()
+    report = StepReport(
+        step=step.name,
+        source=scope.source,
+        fingerprint=step.fingerprint,
+        processed=missing.height,
+        untouched=known,
+        changes=Changes(added=missing.height),
+        seconds=time.perf_counter() - started,
+        model_seconds=model_seconds,
+    )
+    log_run(lake, report)
+    return report
+
+
+def _embed_batch(lake: Lake, scope: Scope, batch: pl.DataFrame) -> float:
+    """Embed and commit one batch; returns the seconds spent in the model."""
+    with lake.warehouse.session("reading texts") as connection:
+        rows = connection.execute(
+            "SELECT p.text_hash, d.title, p.heading, p.text FROM passages p JOIN documents d USING (document_id)"
+            " WHERE p.passage_id IN (SELECT unnest($ids))",
+            {"ids": batch["passage_id"].to_list()},
+        ).fetchall()
+    texts = [contextual_text(title, heading, text) for _, title, heading, text in rows]
+    begun = time.perf_counter()
+    vectors = lake.embedder.encode(texts, lake.progress.advance)
+    seconds = time.perf_counter() - begun
+    if not np.isfinite(vectors).all():
+        bad = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+        raise ModelError(
+            f"The embedder {lake.embedder_spec.identity} returned a vector that is not finite for: {texts[bad][:80]!r}.",
+            "Choose another embedding.precision or model.",
+        )
+    frame = pl.DataFrame(
+        {
+            "space": [scope.space] * len(rows),
+            "text_hash": [row[0] for row in rows],
+            "embedder": [lake.embedder_spec.identity] * len(rows),
+            "vector": vectors,
+        }
+    )
+    with lake.warehouse.session("writing embeddings") as connection, registered(connection, "vectors_frame", frame):
+        connection.execute(
+            "INSERT INTO embeddings SELECT space, text_hash, embedder, vector FROM vectors_frame ON CONFLICT DO NOTHING"
+        )
+        bump_generation(connection)
+    return seconds
+
+
+def remove_unused(lake: Lake, space: str) -> int:
+    """Remove the vectors of texts that no passage of the space has any more; returns how many."""
+    with lake.warehouse.session("removing unused embeddings") as connection:
+        gone = connection.execute(
+            "DELETE FROM embeddings e WHERE e.space = $space AND NOT EXISTS ("
+            "SELECT 1 FROM passages p WHERE p.space = e.space AND p.text_hash = e.text_hash) RETURNING 1",
+            {"space": space},
+        ).fetchall()
+        return len(gone)

@@ -1,0 +1,88 @@
+"""One lake as the steps see it: its settings, its warehouse, and the models it needs, loaded when first used."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from uuid import uuid4
+
+from derivation.progress import NoProgress, Progress, StepReport
+from memory.embedding import Embedder, EmbedderSpec, TokenCounter, open_embedder, token_counter
+from sources import SourceSpec
+from warehouse.database import Warehouse
+from warehouse.layout import LakeLayout
+from warehouse.settings import Settings, SourceSettings, load_settings
+
+
+class Lake:
+    """Opened once a process and handed to every step."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        as_of: datetime | None = None,
+        progress: Progress | None = None,
+        embedder: Embedder | None = None,
+    ) -> None:
+        """``as_of`` is the time at which the sources' present state counts as seen; now, unless history is replayed."""
+        self.settings = settings
+        self.layout = LakeLayout(settings.lake.root)
+        self.warehouse = Warehouse(self.layout, settings.lake.lock_timeout_seconds)
+        self.progress: Progress = progress or NoProgress()
+        self.run_id = uuid4().hex[:12]
+        self.reports: list[StepReport] = []
+        """What the steps that ran on this object did, in order."""
+        self.retry_quarantined = False
+        """Whether steps also plan inputs again that failed for good."""
+        self._as_of = as_of
+        self._embedder = embedder
+
+    @classmethod
+    def from_file(cls, path: Path | None = None) -> Lake:
+        """The lake of a settings file; see :func:`warehouse.settings.load_settings`."""
+        return cls(load_settings(path))
+
+    @property
+    def now(self) -> datetime:
+        """The time at which what is read now counts as seen (UTC, whole seconds)."""
+        return (self._as_of or datetime.now(UTC)).replace(microsecond=0)
+
+    @cached_property
+    def embedder_spec(self) -> EmbedderSpec:
+        setting = self.settings.embedding
+        return EmbedderSpec(
+            provider=setting.provider,
+            model=setting.model,
+            precision=setting.precision,
+            batch_size=setting.batch_size,
+            base_url=setting.base_url,
+            dimensions=setting.dimensions,
+        )
+
+    @property
+    def embedder(self) -> Embedder:
+        if self._embedder is None:
+            self._embedder = open_embedder(self.embedder_spec)
+        return self._embedder
+
+    @cached_property
+    def token_counter(self) -> TokenCounter:
+        return token_counter(self.embedder_spec)
+
+
+def source_spec(source: SourceSettings) -> SourceSpec:
+    """What the reader of a source needs, from its settings."""
+    return SourceSpec(
+        name=source.name,
+        space=source.space,
+        url=source.url,
+        kind=source.kind,
+        include=source.include,
+        exclude=source.exclude,
+        fields=source.fields,
+        max_bytes=source.max_bytes,
+        max_pages=source.max_pages,
+        max_chars=source.max_chars,
+        storage_options=source.storage_options,
+    )

@@ -1,0 +1,135 @@
+"""The derived stores of a space: its Lance table and its compiled graph, brought up to date as a whole.
+
+What each of them held is noted in the ``layers`` table, for the snapshot that pins it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from derivation.lake import Lake
+from derivation.progress import StepReport
+from derivation.runner import log_run
+from graph.compiled import CODE_VERSION, CompiledGraph, GraphParameters, compile_graph
+from memory.segmentation import contextual_text
+from warehouse.database import Changes, Connection
+from warehouse.delta import Step
+from warehouse.vectors import sync_passages
+
+VECTORS_STEP_NAME = "vectors"
+GRAPH_STEP_NAME = "graph"
+
+
+def vectors_step(lake: Lake) -> Step:
+    """Warehouse rows to the searched table."""
+    return Step(VECTORS_STEP_NAME, "1", {"embedder": lake.embedder_spec.identity})
+
+
+def graph_step(lake: Lake) -> Step:
+    """Mentions and entities to CSR arrays."""
+    return Step(GRAPH_STEP_NAME, CODE_VERSION, {"max_share": lake.settings.graph.max_share})
+
+
+def refresh_vectors(lake: Lake, space: str) -> StepReport:
+    """Make the Lance table of a space hold the warehouse's passages."""
+    started = time.perf_counter()
+    step = vectors_step(lake)
+    with lake.warehouse.session("counting passages") as connection:
+        row = connection.execute(
+            "SELECT len(vector) FROM embeddings WHERE space = $space AND embedder = $embedder LIMIT 1",
+            {"space": space, "embedder": lake.embedder_spec.identity},
+        ).fetchone()
+    dimensions = int(row[0]) if row else lake.embedder.dimensions
+    lake.progress.start(step.name, space, 0)
+    synced = sync_passages(
+        lake.warehouse, space, lake.embedder_spec.identity, dimensions, contextual_text, lake.progress.advance
+    )
+    lake.progress.finish()
+    state = {"table": synced.table, "version": synced.version, "digest": synced.digest, "rows": synced.rows}
+    return _noted(lake, space, step, state, synced.rows, synced.changes, started)
+
+
+def refresh_graph(lake: Lake, space: str) -> StepReport:
+    """Compile the graph of a space; the same graph is the same folder."""
+    started = time.perf_counter()
+    step = graph_step(lake)
+    lake.progress.start(step.name, space, 1)
+    with lake.warehouse.session("reading the graph") as connection:
+        arrays = _read(connection, space)
+    compiled = compile_graph(**arrays, parameters=GraphParameters(lake.settings.graph.max_share))
+    digest = compiled.digest()
+    written = compiled.save(lake.layout.graph(digest))
+    lake.progress.finish()
+    state = {"digest": digest, "entities": compiled.entities, "edges": compiled.edges}
+    changes = Changes(added=int(written))
+    return _noted(lake, space, step, state, compiled.passages, changes, started)
+
+
+def open_graph(lake: Lake, digest: str) -> CompiledGraph:
+    """A compiled graph, memory-mapped."""
+    return CompiledGraph.load(lake.layout.graph(digest))
+
+
+def layer_state(connection: Connection, space: str, layer: str) -> dict[str, Any] | None:
+    """What a layer of a space last held, if it was ever brought up to date."""
+    row = connection.execute(
+        "SELECT state FROM layers WHERE space = $space AND layer = $layer", {"space": space, "layer": layer}
+    ).fetchone()
+    return None if row is None else json.loads(row[0])
+
+
+_PASSAGES = "SELECT passage_id FROM passages WHERE space = $space ORDER BY passage_id"
+_ENTITIES = "SELECT entity_id, entity_key, name, kind FROM entities WHERE space = $space ORDER BY entity_id"
+_INCIDENCE = """
+WITH ps AS (SELECT passage_id, row_number() OVER (ORDER BY passage_id) - 1 AS i FROM passages WHERE space = $space),
+es AS (SELECT entity_id, row_number() OVER (ORDER BY entity_id) - 1 AS j FROM entities WHERE space = $space),
+pairs AS (
+    SELECT passage_id, entity_id, count(*) AS n, false AS titled FROM mentions WHERE space = $space GROUP BY ALL
+    UNION ALL
+    SELECT passage_id, entity_id, 1, true FROM titles WHERE space = $space
+)
+SELECT ps.i AS passage, es.j AS entity, CAST(sum(n) AS INTEGER) AS mentions, bool_or(titled) AS titled
+FROM pairs JOIN ps USING (passage_id) JOIN es USING (entity_id)
+GROUP BY ps.i, es.j ORDER BY ps.i, es.j
+"""
+_SYNONYMS = """
+WITH es AS (SELECT entity_id, row_number() OVER (ORDER BY entity_id) - 1 AS j FROM entities WHERE space = $space)
+SELECT DISTINCT a.j AS short, b.j AS long FROM acronyms y
+JOIN es a ON a.entity_id = y.short_id JOIN es b ON b.entity_id = y.long_id
+WHERE y.space = $space ORDER BY a.j, b.j
+"""
+
+
+def _read(connection: Connection, space: str) -> dict[str, Any]:
+    """The arguments of ``compile_graph``, in orders that depend on ids alone."""
+    of_space = {"space": space}
+    return {
+        "passage_ids": connection.sql(_PASSAGES, params=of_space).pl()["passage_id"],
+        "entities": connection.sql(_ENTITIES, params=of_space).pl(),
+        "incidence": connection.sql(_INCIDENCE, params=of_space).pl(),
+        "synonyms": connection.sql(_SYNONYMS, params=of_space).pl(),
+    }
+
+
+def _noted(
+    lake: Lake, space: str, step: Step, state: dict[str, Any], rows: int, changes: Changes, started: float
+) -> StepReport:
+    with lake.warehouse.session(f"noting {step.name}") as connection:
+        connection.execute(
+            "INSERT INTO layers VALUES ($space, $layer, $state) ON CONFLICT DO UPDATE SET state = excluded.state",
+            {"space": space, "layer": step.name, "state": json.dumps(state, sort_keys=True)},
+        )
+    report = StepReport(
+        step=step.name,
+        source="",
+        fingerprint=step.fingerprint,
+        processed=changes.added + changes.updated,
+        untouched=rows - changes.added - changes.updated,
+        removed=changes.removed,
+        changes=changes,
+        seconds=time.perf_counter() - started,
+    )
+    log_run(lake, report)
+    return report

@@ -1,0 +1,51 @@
+"""How steps tell how far they are, and what they did when they are done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from warehouse.database import Changes
+
+
+class Progress(Protocol):
+    """Told by the steps; must be cheap and must not raise."""
+
+    def start(self, step: str, source: str, total: int) -> None:
+        """A step begins with ``total`` units of work."""
+
+    def advance(self, units: int) -> None:
+        """Some units of the step that runs are done."""
+
+    def finish(self) -> None:
+        """The step has ended."""
+
+
+class NoProgress:
+    """Says nothing."""
+
+    def start(self, step: str, source: str, total: int) -> None:
+        pass
+
+    def advance(self, units: int) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one run of a step did: the cost of a build falls out of these."""
+
+    step: str
+    source: str
+    fingerprint: str
+    processed: int = 0
+    untouched: int = 0
+    removed: int = 0
+    failed: int = 0
+    changes: Changes = Changes()
+    seconds: float = 0.0
+    model_seconds: float = 0.0
+    """Time spent inside an embedding or language model."""

@@ -1,0 +1,36 @@
+"""Sources that the settings no longer name: everything that only they supported goes."""
+
+from __future__ import annotations
+
+from derivation.lake import Lake
+from warehouse.database import Connection, bump_generation
+from warehouse.delta import Scope
+
+_TABLES = ("documents", "revisions", "passages", "mentions", "titles", "acronyms", "ledger")
+
+
+def retired_scopes(connection: Connection, lake: Lake) -> list[Scope]:
+    """Sources (or their former spaces) that have rows and are not configured any more."""
+    known = {(source.space, source.name) for source in lake.settings.sources}
+    rows = connection.execute("SELECT DISTINCT space, source FROM ledger ORDER BY ALL").fetchall()
+    return [Scope(space, source) for space, source in rows if source and (space, source) not in known]
+
+
+def retire_sources(lake: Lake) -> list[Scope]:
+    """Remove the rows of retired sources; the derived stores follow when they are next brought up to date."""
+    with lake.warehouse.session("retiring sources") as connection:
+        gone = retired_scopes(connection, lake)
+        for scope in gone:
+            for table in _TABLES:
+                connection.execute(
+                    f"DELETE FROM {table} WHERE space = $space AND source = $source",
+                    {"space": scope.space, "source": scope.source},
+                )
+        if gone:
+            kept = lake.settings.spaces
+            for table in ("embeddings", "entities", "layers"):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE space NOT IN (SELECT unnest($spaces))", {"spaces": kept}
+                )
+            bump_generation(connection)
+    return gone

@@ -1,0 +1,130 @@
+"""Running a step: take the plan in batches, compute with no store open, commit outputs and ledger together.
+
+A crash loses at most the batch that was being computed, and the plan of the next run holds exactly what is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from derivation.lake import Lake
+from derivation.progress import StepReport
+from errors import MemlakeError, Transient
+from warehouse.database import Changes, Connection, bump_generation
+from warehouse.delta import Outcome, Plan, Scope, Status, Step, Task, forget, plan_step, record
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """SQL that yields ``(input_id, input_hash, label)``, with its parameters."""
+
+    sql: str
+    parameters: Mapping[str, Any]
+
+
+class Derivation(Protocol):
+    """A step whose inputs and outputs are rows of the warehouse."""
+
+    step: Step
+
+    def inputs(self, scope: Scope) -> Inputs:
+        """What there is to process in ``scope``."""
+
+    def load(self, connection: Connection, tasks: Sequence[Task]) -> Any:
+        """What ``compute`` needs of these inputs."""
+
+    def compute(self, tasks: Sequence[Task], loaded: Any) -> tuple[Any, list[Outcome]]:
+        """The outputs of a batch, with no store open; one outcome a task."""
+
+    def write(self, connection: Connection, tasks: Sequence[Task], computed: Any) -> Changes:
+        """Make the outputs of these inputs equal to what was computed."""
+
+    def remove(self, connection: Connection, input_ids: Sequence[str]) -> Changes:
+        """Remove the outputs of inputs that are gone."""
+
+
+def plan(lake: Lake, derivation: Derivation, scope: Scope) -> Plan:
+    """What running the step would do."""
+    inputs = derivation.inputs(scope)
+    with lake.warehouse.session(f"planning {derivation.step.name}") as connection:
+        return plan_step(
+            connection, derivation.step, scope, inputs.sql, inputs.parameters, lake.retry_quarantined
+        )
+
+
+def run(lake: Lake, derivation: Derivation, scope: Scope) -> StepReport:
+    """Bring the outputs of a step up to date."""
+    started = time.perf_counter()
+    step = derivation.step
+    todo = plan(lake, derivation, scope)
+    changes = Changes()
+    failed = 0
+    lake.progress.start(step.name, scope.source or scope.space, len(todo.tasks))
+    for tasks in todo.batches(lake.settings.lake.batch_rows):
+        with lake.warehouse.session(f"reading inputs of {step.name}") as connection:
+            loaded = derivation.load(connection, tasks)
+        computed, outcomes = derivation.compute(tasks, loaded)
+        with lake.warehouse.session(f"writing {step.name}") as connection:
+            changed = derivation.write(connection, tasks, computed)
+            record(connection, step, scope, outcomes)
+            if changed.any:
+                bump_generation(connection)
+        changes += changed
+        failed += sum(outcome.status is not Status.DONE for outcome in outcomes)
+        lake.progress.advance(len(tasks))
+    if todo.removed:
+        with lake.warehouse.session(f"removing from {step.name}") as connection:
+            changes += derivation.remove(connection, todo.removed)
+            forget(connection, step, scope, todo.removed)
+            bump_generation(connection)
+    lake.progress.finish()
+    report = StepReport(
+        step=step.name,
+        source=scope.source,
+        fingerprint=step.fingerprint,
+        processed=len(todo.tasks),
+        untouched=todo.untouched,
+        removed=len(todo.removed),
+        failed=failed,
+        changes=changes,
+        seconds=time.perf_counter() - started,
+    )
+    log_run(lake, report)
+    return report
+
+
+def failure(task: Task, error: MemlakeError) -> Outcome:
+    """The outcome of a task that ended in ``error``: transient ones are planned again, the others quarantined."""
+    status = Status.FAILED if isinstance(error, Transient) else Status.QUARANTINED
+    return Outcome(task, status, error=error.message, remedy=error.remedy)
+
+
+def log_run(lake: Lake, report: StepReport) -> None:
+    """Keep what a step did and cost; the warehouse keeps it unless it did nothing."""
+    lake.reports.append(report)
+    if not (report.processed or report.removed or report.changes.any):
+        return
+    with lake.warehouse.session("logging a run") as connection:
+        connection.execute(
+            "INSERT INTO step_runs VALUES ($run, $step, $source, $fingerprint, $started, $seconds, $model_seconds,"
+            " $processed, $untouched, $removed, $failed, $added, $updated, $gone)",
+            {
+                "run": lake.run_id,
+                "step": report.step,
+                "source": report.source,
+                "fingerprint": report.fingerprint,
+                "started": lake.now.replace(tzinfo=None),
+                "seconds": report.seconds,
+                "model_seconds": report.model_seconds,
+                "processed": report.processed,
+                "untouched": report.untouched,
+                "removed": report.removed,
+                "failed": report.failed,
+                "added": report.changes.added,
+                "updated": report.changes.updated,
+                "gone": report.changes.removed,
+            },
+        )

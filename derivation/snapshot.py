@@ -1,0 +1,210 @@
+"""Candidate, checks, published snapshot.
+
+A candidate pins what the layers hold now. Nothing shows it to a reader until every blocking check has passed and
+``publish`` writes its manifest and swaps ``CURRENT``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from derivation.checks import CHECKS, CheckResult
+from derivation.embeddings import embeddings_step
+from derivation.entities import ENTITIES_STEP
+from derivation.lake import Lake
+from derivation.layers import GRAPH_STEP_NAME, VECTORS_STEP_NAME, graph_step, layer_state, vectors_step
+from derivation.mentions import Mentions
+from derivation.passages import Passages
+from errors import CheckFailed, SettingsError, SnapshotError
+from warehouse.database import Connection, generation
+from warehouse.ids import content_id
+from warehouse.snapshots import (
+    Manifest,
+    SpaceState,
+    current_id,
+    current_manifest,
+    point_current,
+    read_manifest,
+    snapshot_id,
+    write_manifest,
+)
+from warehouse.vectors import tag_version
+
+CANDIDATE, PUBLISHED = "candidate", "published"
+
+
+def recipe(lake: Lake) -> dict[str, str]:
+    """The fingerprint of every step that shapes a snapshot besides the sources."""
+    steps = [
+        Passages(lake).step,
+        embeddings_step(lake),
+        Mentions.step,
+        ENTITIES_STEP,
+        vectors_step(lake),
+        graph_step(lake),
+    ]
+    return {step.name: step.fingerprint for step in steps}
+
+
+def needs_snapshot(connection: Connection, lake: Lake) -> bool:
+    """Whether something changed since a snapshot was last published; a rollback is no change."""
+    row = connection.execute(
+        "SELECT generation, recipe FROM snapshots WHERE status = $published ORDER BY created_at DESC LIMIT 1",
+        {"published": PUBLISHED},
+    ).fetchone()
+    return row != (generation(connection), _recipe_id(lake))
+
+
+def make_candidate(lake: Lake) -> Manifest:
+    """Pin the layers of every space; where they equal the published snapshot's, the candidate is that snapshot.
+
+    Raises:
+        SettingsError: this state would count as seen before what is published.
+        SnapshotError: a layer was never built.
+    """
+    parent = current_manifest(lake.layout) if current_id(lake.layout) else None
+    created_at = datetime.now(UTC)
+    with lake.warehouse.session("pinning a snapshot") as connection:
+        spaces = {space: _space_state(connection, space) for space in lake.settings.spaces}
+        embedder = asdict(lake.embedder_spec)
+        if parent and (parent.spaces, parent.embedder) == (spaces, embedder):
+            manifest = parent
+        else:
+            if parent and lake.now < parent.as_of:
+                raise SettingsError(
+                    f"This state would count as seen at {lake.now:%Y-%m-%d %H:%M}, before the published snapshot "
+                    f"{parent.snapshot_id}.",
+                    "Give a later --as-of, or roll back first.",
+                )
+            digest = content_id(json.dumps(embedder, sort_keys=True), *(state.digest for state in spaces.values()))
+            manifest = Manifest(
+                snapshot_id=snapshot_id(lake.now, digest),
+                as_of=lake.now,
+                created_at=created_at.replace(microsecond=0),
+                parent=parent.snapshot_id if parent else None,
+                embedder=embedder,
+                steps=recipe(lake),
+                spaces=spaces,
+            )
+        connection.execute(
+            "INSERT INTO snapshots VALUES ($id, $generation, $recipe, $as_of, $created, $status, $manifest, [], [])"
+            " ON CONFLICT DO UPDATE SET generation = excluded.generation, recipe = excluded.recipe,"
+            " created_at = excluded.created_at, status = excluded.status, manifest = excluded.manifest,"
+            " checked = excluded.checked, failures = excluded.failures",
+            {
+                "id": manifest.snapshot_id,
+                "generation": generation(connection),
+                "recipe": _recipe_id(lake),
+                "as_of": manifest.as_of.replace(tzinfo=None),
+                "created": created_at.replace(tzinfo=None),
+                "status": CANDIDATE,
+                "manifest": manifest.to_json(),
+            },
+        )
+    return manifest
+
+
+def latest_candidate(lake: Lake) -> Manifest:
+    """The candidate that was made last.
+
+    Raises:
+        SnapshotError: there is none.
+    """
+    with lake.warehouse.session("reading the candidate") as connection:
+        row = connection.execute("SELECT manifest FROM snapshots ORDER BY created_at DESC LIMIT 1").fetchone()
+    if row is None:
+        raise SnapshotError("There is no candidate snapshot.", "Build one with: memlake build")
+    return Manifest.from_json(row[0])
+
+
+def layer_versions(lake: Lake, layer: str, counted: str) -> tuple[int, str]:
+    """Over all spaces: the sum of one count of a layer, and an id of its content."""
+    with lake.warehouse.session(f"reading {layer}") as connection:
+        states = [layer_state(connection, space, layer) or {} for space in lake.settings.spaces]
+    return sum(int(state.get(counted, 0)) for state in states), content_id(*(state.get("digest", "") for state in states))
+
+
+def record_check(lake: Lake, candidate: Manifest, result: CheckResult) -> None:
+    """Note that a blocking check has run, and whether it failed."""
+    with lake.warehouse.session("recording a check") as connection:
+        connection.execute(
+            "UPDATE snapshots SET checked = list_distinct(list_append(checked, $name)),"
+            " failures = CASE WHEN $passed THEN list_filter(failures, lambda f: f <> $name)"
+            " ELSE list_distinct(list_append(failures, $name)) END WHERE snapshot_id = $id",
+            {"id": candidate.snapshot_id, "name": result.name, "passed": result.passed},
+        )
+
+
+def publish(lake: Lake, candidate: Manifest) -> bool:
+    """Make the candidate what readers see; returns whether it was not already.
+
+    Order matters: first protect what it pins, then write its manifest, last swap the pointer. Whatever of this a crash
+    leaves undone, the next run does.
+
+    Raises:
+        CheckFailed: a blocking check failed or has not run; the published snapshot stays.
+    """
+    with lake.warehouse.session("reading the checks") as connection:
+        row = connection.execute(
+            "SELECT checked, failures FROM snapshots WHERE snapshot_id = $id", {"id": candidate.snapshot_id}
+        ).fetchone()
+    checked, failures = row if row else ([], [])
+    missing = sorted(set(CHECKS) - set(checked))
+    if failures or missing:
+        reason = f"failed: {', '.join(sorted(failures))}" if failures else f"did not run: {', '.join(missing)}"
+        raise CheckFailed(
+            f"The snapshot {candidate.snapshot_id} is held back; checks that {reason}.",
+            "See memlake status, or the checks of candidate_snapshot in the UI.",
+        )
+    is_new = current_id(lake.layout) != candidate.snapshot_id
+    if is_new:
+        for space, state in candidate.spaces.items():
+            tag_version(lake.layout, space, state.table, state.version, candidate.snapshot_id)
+        write_manifest(lake.layout, candidate)
+        point_current(lake.layout, candidate.snapshot_id)
+    with lake.warehouse.session("noting the publication") as connection:
+        connection.execute(
+            "UPDATE snapshots SET status = $published WHERE snapshot_id = $id",
+            {"published": PUBLISHED, "id": candidate.snapshot_id},
+        )
+    return is_new
+
+
+def rollback(lake: Lake, name: str) -> Manifest:
+    """Point ``CURRENT`` at a kept snapshot; the next build that finds a change publishes on top of it.
+
+    Raises:
+        UnknownName: no such snapshot.
+        SnapshotError: its manifest is damaged.
+    """
+    manifest = read_manifest(lake.layout, name)
+    point_current(lake.layout, manifest.snapshot_id)
+    return manifest
+
+
+def _recipe_id(lake: Lake) -> str:
+    return content_id("recipe", json.dumps(recipe(lake), sort_keys=True), *lake.settings.spaces)
+
+
+def _space_state(connection: Connection, space: str) -> SpaceState:
+    vectors = layer_state(connection, space, VECTORS_STEP_NAME)
+    graph = layer_state(connection, space, GRAPH_STEP_NAME)
+    if vectors is None or graph is None:
+        raise SnapshotError(f"The layers of space '{space}' were never built.", "Run: memlake build")
+    row = connection.execute(
+        "SELECT count(*) FROM documents WHERE space = $space", {"space": space}
+    ).fetchone()
+    assert row is not None
+    return SpaceState(
+        table=vectors["table"],
+        version=vectors["version"],
+        graph=graph["digest"],
+        digest=content_id(vectors["digest"], graph["digest"]),
+        documents=int(row[0]),
+        passages=vectors["rows"],
+        entities=graph["entities"],
+        edges=graph["edges"],
+    )
+

@@ -1,0 +1,87 @@
+"""The one error tree of memlake.
+
+Every error that a user may see derives from :class:`MemlakeError`: its message says what was expected and what was
+found, its ``remedy`` says what to do. Two orthogonal mix-ins decide what happens next:
+
+- :class:`Transient`: the same call may succeed later; a run retries it and the ledger plans it again.
+- :class:`Terminal`: the same input will fail again; the ledger quarantines it until its content or its step changes.
+
+Anything that is not a ``MemlakeError`` is a defect of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class MemlakeError(Exception):
+    """Base of all expected errors; ``str()`` is one line for a person: what happened, then the remedy."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+class Transient:
+    """Mix-in: retrying the same call later may succeed."""
+
+
+class Terminal:
+    """Mix-in: retrying the same call with the same input cannot succeed."""
+
+
+class SettingsError(MemlakeError, Terminal):
+    """``memlake.toml`` or an environment override is missing, malformed or names something unknown."""
+
+
+class UnknownName(MemlakeError, Terminal):
+    """A source, space, snapshot or channel was named that does not exist; the message names the nearest one."""
+
+
+class SourceUnavailable(MemlakeError, Transient):
+    """A source as a whole did not answer (no such folder or bucket, no route, no permission)."""
+
+
+class DocumentRejected(MemlakeError, Terminal):
+    """One document cannot be used as it is (encrypted, empty, binary, oversized, malformed); it is quarantined."""
+
+
+class DocumentUnreadable(MemlakeError, Transient):
+    """One document could not be read this time (it disappeared, permission, input/output error)."""
+
+
+class WarehouseError(MemlakeError, Terminal):
+    """The DuckDB warehouse is damaged, missing, or of a version that this memlake does not know."""
+
+
+class LockTimeout(MemlakeError, Transient):
+    """Another process held the warehouse lock for longer than the timeout; the message names the holder."""
+
+
+class StorageFull(MemlakeError, Transient):
+    """The disk under the lake is full; what was committed is intact and the next run goes on from there."""
+
+
+class SnapshotError(MemlakeError, Terminal):
+    """A snapshot, its manifest or something that it pins is missing or damaged."""
+
+
+class CheckFailed(MemlakeError, Terminal):
+    """A blocking check held a candidate snapshot back; the published one stays as it was."""
+
+
+class ModelError(MemlakeError, Terminal):
+    """An embedder or language model is misconfigured (unknown name, wrong key, wrong dimensions)."""
+
+
+class ModelUnavailable(MemlakeError, Transient):
+    """A model endpoint did not answer in time or answered with a passing fault."""
+
+
+class MissingExtra(MemlakeError, Terminal):
+    """An optional dependency is not installed; the message names the extra."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs an optional package.", f"Install it with: pip install 'memlake[{extra}]'")

@@ -1,0 +1,1 @@
+"""Wiring: the Dagster code location and the command line."""

@@ -1,0 +1,22 @@
+"""Two jobs: bring one source up to date, and publish what all sources hold."""
+
+import dagster as dg
+
+from assets.partitions import source_partitions
+
+SOURCE_LAYERS = dg.AssetSelection.assets("documents", "passages", "embeddings", "mentions")
+SERVED_LAYERS = dg.AssetSelection.assets(
+    "entities", "vectors", "knowledge_graph", "candidate_snapshot", "published_snapshot"
+) | dg.AssetSelection.checks_for_assets("candidate_snapshot")
+
+refresh_source = dg.define_asset_job(
+    "refresh_source",
+    SOURCE_LAYERS,
+    partitions_def=source_partitions,
+    description="Read what changed in one source, cut it into passages, embed them and find what they mention.",
+)
+publish = dg.define_asset_job(
+    "publish",
+    SERVED_LAYERS,
+    description="Aggregate entities, index vectors, compile the graph, check the candidate snapshot and publish it.",
+)

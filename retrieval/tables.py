@@ -1,0 +1,156 @@
+"""The searched table of one snapshot: exact vector search, full-text search and the rows of hits.
+
+Searches of one query run side by side on LanceDB's asynchronous interface, on one background event loop a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from errors import SnapshotError
+from retrieval.model import Filters
+from warehouse.layout import LakeLayout
+from warehouse.vectors import FTS_COLUMN, in_list, quote
+
+if TYPE_CHECKING:
+    from lancedb.table import AsyncTable
+
+T = TypeVar("T")
+
+_HIT_COLUMNS = [
+    "passage_id",
+    "document_id",
+    "revision_id",
+    "source",
+    "path",
+    "title",
+    "author",
+    "document_date",
+    "char_start",
+    "char_end",
+    "page",
+    "kind",
+    "heading",
+    "text",
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """What one channel found: passage ids and scores, best first; ties are in the order of the ids."""
+
+    ids: tuple[str, ...]
+    scores: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, ids: Sequence[str], scores: NDArray[np.float32], limit: int) -> Ranking:
+        """Sort by falling score, then by id, and keep the first ``limit``."""
+        order = sorted(range(len(ids)), key=lambda row: (-float(scores[row]), ids[row]))[:limit]
+        return cls(tuple(ids[row] for row in order), np.asarray(scores, dtype=np.float32)[order])
+
+
+EMPTY = Ranking((), np.empty(0, dtype=np.float32))
+
+
+class SearchedTable:
+    """A Lance table at the version that a snapshot pins."""
+
+    def __init__(self, layout: LakeLayout, space: str, name: str, version: int) -> None:
+        """Raises SnapshotError where the table or that version of it is gone."""
+        os.environ.setdefault("LANCEDB_LOG", "error")
+        self._place = f"space '{space}', table '{name}', version {version}"
+        self._table = self._run(_open(str(layout.space_vectors(space)), name, version))
+
+    def search(
+        self, vector: NDArray[np.float32] | None, text: str | None, limit: int, where: str | None
+    ) -> tuple[Ranking, Ranking]:
+        """Dense and lexical candidates; ``None`` leaves a channel out.
+
+        Dense scores are cosines, lexical scores BM25 with English stemming and stop words.
+        """
+        return self._run(self._search(vector, text, limit, where))
+
+    def rows(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What is shown of these passages, by id."""
+        if not ids:
+            return {}
+        query = self._table.query().where(in_list("passage_id", ids)).select(_HIT_COLUMNS)
+        return {row["passage_id"]: row for row in self._run(query.to_arrow()).to_pylist()}
+
+    def ids_where(self, where: str) -> set[str]:
+        """Every passage that a filter allows."""
+        table = self._run(self._table.query().where(where).select(["passage_id"]).to_arrow())
+        return set(table["passage_id"].to_pylist())
+
+    async def _search(
+        self, vector: NDArray[np.float32] | None, text: str | None, limit: int, where: str | None
+    ) -> tuple[Ranking, Ranking]:
+        dense, lexical = await asyncio.gather(self._dense(vector, limit, where), self._lexical(text, limit, where))
+        return dense, lexical
+
+    async def _dense(self, vector: NDArray[np.float32] | None, limit: int, where: str | None) -> Ranking:
+        if vector is None:
+            return EMPTY
+        query = self._table.vector_search(vector).distance_type("cosine").select(["passage_id", "_distance"])
+        found = await (query.where(where) if where else query).limit(limit).to_arrow()
+        return Ranking.of(found["passage_id"].to_pylist(), 1 - found["_distance"].to_numpy(), limit)
+
+    async def _lexical(self, text: str | None, limit: int, where: str | None) -> Ranking:
+        if not text or not text.strip():
+            return EMPTY
+        from lancedb.query import MatchQuery
+
+        query = self._table.query().nearest_to_text(MatchQuery(text, FTS_COLUMN)).select(["passage_id", "_score"])
+        found = await (query.where(where) if where else query).limit(limit).to_arrow()
+        return Ranking.of(found["passage_id"].to_pylist(), found["_score"].to_numpy(), limit)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return asyncio.run_coroutine_threadsafe(work, _loop()).result()
+        except (RuntimeError, ValueError, pa.ArrowException) as error:
+            raise SnapshotError(
+                f"The vectors of {self._place} are damaged or gone: {error}.", "Build them anew with: memlake build"
+            ) from error
+
+
+async def _open(uri: str, name: str, version: int) -> AsyncTable:
+    import lancedb
+
+    database = await lancedb.connect_async(uri)
+    table = await database.open_table(name)
+    await table.checkout(version)
+    return table
+
+
+@lru_cache(maxsize=1)
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="memlake-search", daemon=True).start()
+    return loop
+
+
+def where_clause(filters: Filters | None) -> str | None:
+    """The filters as SQL for Lance; ``None`` where they allow everything."""
+    if filters is None:
+        return None
+    conditions = []
+    for column, values in (("source", filters.sources), ("author", filters.authors), ("kind", filters.kinds)):
+        if values:
+            conditions.append(in_list(column, values))
+    if filters.path_prefix:
+        conditions.append(f"starts_with(path, {quote(filters.path_prefix)})")
+    if filters.since:
+        conditions.append(f"document_date >= date {quote(filters.since.isoformat())}")
+    if filters.until:
+        conditions.append(f"document_date <= date {quote(filters.until.isoformat())}")
+    return " AND ".join(conditions) or None

@@ -1,0 +1,220 @@
+"""The DuckDB warehouse: short transactions under the lock, and a schema that migrates forward.
+
+``Warehouse.session`` is the only place that opens the file. A session is one transaction: it commits when its block
+ends and rolls back when the block raises, so whoever comes next sees all of a batch or nothing of it. No heavy work
+belongs inside a session.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from errors import StorageFull, WarehouseError
+from warehouse.layout import LakeLayout
+from warehouse.lock import WarehouseLock
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Connection = duckdb.DuckDBPyConnection
+
+_MIGRATION_NAME = re.compile(r"^(\d{4})_(\w+)\.sql$")
+
+
+class Warehouse:
+    """The truth of one lake, opened for the length of one transaction at a time."""
+
+    def __init__(self, layout: LakeLayout, lock_timeout_seconds: float = 600.0) -> None:
+        self.layout = layout
+        self._lock = WarehouseLock(layout, lock_timeout_seconds)
+        self._migrated = False
+
+    @property
+    def exists(self) -> bool:
+        return self.layout.warehouse.exists()
+
+    @contextmanager
+    def session(self, purpose: str = "reading or writing the warehouse") -> Iterator[Connection]:
+        """One transaction on the warehouse, created and migrated as needed.
+
+        Raises:
+            LockTimeout: another process holds the warehouse.
+            WarehouseError: the file is damaged or was written by a newer memlake.
+            StorageFull: the disk is full; nothing of this transaction was kept.
+        """
+        with self._lock.held(purpose):
+            connection = self._connect()
+            try:
+                if not self._migrated:
+                    migrate(connection)
+                    self._migrated = True
+                connection.begin()
+                try:
+                    yield connection
+                except BaseException:
+                    connection.rollback()
+                    raise
+                connection.commit()
+            except (duckdb.IOException, duckdb.FatalException, OSError) as error:
+                if is_disk_full(error):
+                    raise storage_full(self.layout) from error
+                raise
+            finally:
+                connection.close()
+
+    def _connect(self) -> Connection:
+        path = self.layout.warehouse
+        try:
+            connection = duckdb.connect(str(path))
+        except duckdb.Error as error:
+            if is_disk_full(error):
+                raise storage_full(self.layout) from error
+            raise WarehouseError(
+                f"The warehouse {path} cannot be opened: {str(error).splitlines()[0]}",
+                "Restore it from a backup; the published snapshot stays readable meanwhile.",
+            ) from error
+        connection.execute("SET preserve_insertion_order = false")
+        return connection
+
+
+def migrate(connection: Connection) -> None:
+    """Apply the migrations that the file has not seen yet, each in its own transaction.
+
+    Raises:
+        WarehouseError: the file has migrations that this memlake does not know.
+    """
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_migrations ("
+        "version INTEGER PRIMARY KEY, name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL)"
+    )
+    applied = {row[0] for row in connection.execute("SELECT version FROM schema_migrations").fetchall()}
+    known = migrations()
+    unknown = applied - {version for version, _, _ in known}
+    if unknown:
+        raise WarehouseError(
+            f"The warehouse was written by a newer memlake (schema {max(unknown)}, known up to {known[-1][0]}).",
+            "Upgrade memlake to open it.",
+        )
+    for version, name, sql in known:
+        if version in applied:
+            continue
+        connection.begin()
+        try:
+            connection.execute(sql)
+            connection.execute(
+                "INSERT INTO schema_migrations VALUES (?, ?, now() AT TIME ZONE 'UTC')", [version, name]
+            )
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+
+
+def migrations() -> list[tuple[int, str, str]]:
+    """``(version, name, sql)`` of every migration, in order."""
+    found = []
+    for item in (resources.files("warehouse") / "migrations").iterdir():
+        match = _MIGRATION_NAME.match(item.name)
+        if match:
+            found.append((int(match[1]), match[2], item.read_text(encoding="utf-8")))
+    return sorted(found)
+
+
+def frame(connection: Connection, sql: str, parameters: list[object] | dict[str, object] | None = None) -> pl.DataFrame:
+    """The rows of a query as a Polars frame."""
+    return connection.sql(sql, params=parameters).pl()
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error of DuckDB, Lance or the operating system says that the disk is full."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    text = str(error).lower()
+    return "no space left" in text or "disk full" in text or "not enough space" in text
+
+
+def storage_full(layout: LakeLayout) -> StorageFull:
+    """The error for a full disk, naming the lake."""
+    return StorageFull(
+        f"The disk under {layout.root} is full; what was committed before is intact.",
+        "Free some space and run the build again: it goes on where it stopped.",
+    )
+
+
+
+
+@contextmanager
+def registered(connection: Connection, name: str, rows: pl.DataFrame) -> Iterator[None]:
+    """Let SQL read ``rows`` as a table called ``name`` while the block runs."""
+    connection.register(name, rows)
+    try:
+        yield
+    finally:
+        connection.unregister(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How many rows of a table a write touched."""
+
+    added: int = 0
+    updated: int = 0
+    removed: int = 0
+
+    def __add__(self, other: Changes) -> Changes:
+        return Changes(self.added + other.added, self.updated + other.updated, self.removed + other.removed)
+
+    @property
+    def any(self) -> bool:
+        return bool(self.added or self.updated or self.removed)
+
+
+def replace_rows(
+    connection: Connection, table: str, keys: Sequence[str], rows: pl.DataFrame, owner: str, owners: Sequence[str]
+) -> Changes:
+    """Make the rows of ``table`` whose ``owner`` column is one of ``owners`` equal to ``rows``; touch only differences.
+
+    Args:
+        keys: the unique key of the table.
+        rows: every column of the table; each row's ``owner`` is among ``owners``.
+    """
+    others = [name for name in rows.columns if name not in keys]
+    matched = " AND ".join(f"t.{key} = s.{key}" for key in keys)
+    update = ""
+    if others:
+        differs = " OR ".join(f"t.{name} IS DISTINCT FROM s.{name}" for name in others)
+        assigned = ", ".join(f"{name} = s.{name}" for name in others)
+        update = f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {assigned}"
+    columns = ", ".join(rows.columns)
+    values = ", ".join(f"s.{name}" for name in rows.columns)
+    with registered(connection, "rows_frame", rows):
+        actions = connection.execute(
+            f"MERGE INTO {table} t USING rows_frame s ON {matched} {update} "
+            f"WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values}) "
+            f"WHEN NOT MATCHED BY SOURCE AND t.{owner} IN (SELECT unnest($owners)) THEN DELETE "
+            "RETURNING merge_action",
+            {"owners": list(owners)},
+        ).fetchall()
+    counted = Counter(action for (action,) in actions)
+    return Changes(counted["INSERT"], counted["UPDATE"], counted["DELETE"])
+
+
+def bump_generation(connection: Connection) -> None:
+    """Note that what a snapshot is made of has changed."""
+    connection.execute("UPDATE generations SET generation = generation + 1")
+
+
+def generation(connection: Connection) -> int:
+    """How often what a snapshot is made of has changed."""
+    row = connection.execute("SELECT generation FROM generations").fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,51 @@
+"""Where things are in a lake: one root folder, and nothing else in the code spells these names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class LakeLayout:
+    """The paths of one lake. Only ``CURRENT`` is ever overwritten in place (by an atomic rename)."""
+
+    root: Path
+
+    @property
+    def warehouse(self) -> Path:
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "warehouse.lock"
+
+    @property
+    def lock_holder(self) -> Path:
+        return self.root / "warehouse.lock.json"
+
+    @property
+    def vectors(self) -> Path:
+        return self.root / "vectors"
+
+    @property
+    def graphs(self) -> Path:
+        return self.root / "graphs"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.root / "snapshots"
+
+    @property
+    def current(self) -> Path:
+        return self.root / "CURRENT"
+
+    def space_vectors(self, space: str) -> Path:
+        """The Lance database of one space: tables of two spaces never share statistics or files."""
+        return self.vectors / space
+
+    def graph(self, digest: str) -> Path:
+        return self.graphs / digest
+
+    def manifest(self, snapshot_id: str) -> Path:
+        return self.snapshots / f"{snapshot_id}.json"

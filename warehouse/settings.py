@@ -1,0 +1,299 @@
+"""Settings: one ``memlake.toml``, validated; every key is described here and nowhere else.
+
+``MEMLAKE_``-prefixed environment variables override the file (``MEMLAKE_RETRIEVAL__K=20``); an unknown key is an
+error that names the nearest known one. Secrets are never settings: keys come from the environment by themselves
+(``OPENAI_API_KEY``, the cloud's own variables).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from errors import SettingsError, UnknownName
+
+DEFAULT_FILE = "memlake.toml"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+
+class Section(BaseModel):
+    """A table of the settings file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LakeSettings(Section):
+    """The lake: where everything that memlake keeps lives."""
+
+    root: Path = Field(Path("memlake-lake"), description="Folder of the lake, relative to this file.")
+    lock_timeout_seconds: float = Field(600.0, gt=0, description="How long a writer waits for another one.")
+    batch_rows: int = Field(
+        2048, ge=1, le=100_000, description="Rows computed between two commits; a crash loses at most one batch."
+    )
+
+
+class SourceSettings(Section):
+    """A named place that documents come from; a Dagster partition."""
+
+    name: str = Field(pattern=NAME_PATTERN, description="Unique name: lower-case letters, digits, _ and -.")
+    url: str = Field(description="A folder, or any fsspec URL such as s3://bucket/prefix.")
+    kind: Literal["files", "jsonl", "chat"] = Field(
+        "files", description="files: one document a file; jsonl: one a record; chat: one a session."
+    )
+    space: str = Field("default", pattern=NAME_PATTERN, description="The tenant that the documents belong to.")
+    include: tuple[str, ...] = Field(("**/*",), description="Globs of what to read.")
+    exclude: tuple[str, ...] = Field((), description="Globs of what to leave out.")
+    fields: dict[str, str] = Field(
+        default_factory=dict,
+        description="For jsonl: which field of a record is id, title, text, author, date (text may be 'a+b').",
+    )
+    storage_options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the fsspec file system, such as endpoint_url; never secrets."
+    )
+    max_bytes: int = Field(50_000_000, gt=0, description="A larger file is quarantined.")
+    max_pages: int = Field(2_000, gt=0, description="A PDF of more pages is quarantined.")
+    max_chars: int = Field(20_000_000, gt=0, description="A document of more characters is quarantined.")
+
+    @field_validator("fields")
+    @classmethod
+    def _known_fields(cls, value: dict[str, str]) -> dict[str, str]:
+        known = ("id", "title", "text", "author", "date")
+        for key in value:
+            if key not in known:
+                raise ValueError(f"unknown field '{key}', expected one of {', '.join(known)}")
+        return value
+
+
+class SegmentationSettings(Section):
+    """How a revision is cut into passages."""
+
+    target_tokens: int = Field(200, ge=16, description="Passages are filled up to about this many tokens.")
+    max_tokens: int = Field(256, ge=32, description="A longer block is split even when it is code or a table.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> SegmentationSettings:
+        if self.target_tokens > self.max_tokens:
+            raise ValueError("target_tokens must not exceed max_tokens")
+        return self
+
+
+class EmbeddingSettings(Section):
+    """The embedder; provider, model and precision together are its identity."""
+
+    provider: Literal["sentence-transformers", "openai", "hashing"] = Field(
+        "sentence-transformers",
+        description="sentence-transformers runs here; openai is any compatible endpoint; hashing is for tests.",
+    )
+    model: str = Field("all-MiniLM-L6-v2", description="all-MiniLM-L6-v2 is bundled; others by name or folder.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16 is faster on processors that have it; part of the identity."
+    )
+    batch_size: int = Field(32, ge=1, description="Texts encoded at once, after sorting by length.")
+    base_url: str | None = Field(None, description="For openai: the endpoint; the key comes from OPENAI_API_KEY.")
+    dimensions: int | None = Field(None, gt=0, description="For openai and hashing: the length of a vector.")
+
+
+class GraphSettings(Section):
+    """The passage-entity graph."""
+
+    max_share: float = Field(
+        0.1, gt=0, le=1, description="An entity in a larger share of a space's passages says nothing and is left out."
+    )
+
+
+class RetrievalSettings(Section):
+    """How a query is answered; read by the client, so a change needs no rebuild."""
+
+    k: int = Field(10, ge=1, description="Passages returned.")
+    candidates: int = Field(200, ge=1, description="Candidates taken from each channel before fusion.")
+
+
+class AnswerSettings(Section):
+    """How `ask` answers."""
+
+    provider: Literal["extractive", "openai"] = Field(
+        "extractive", description="extractive quotes the best sentences; openai asks the configured model."
+    )
+    model: str | None = Field(None, description="For openai: the model's name.")
+    base_url: str | None = Field(None, description="For openai: the endpoint; the key comes from OPENAI_API_KEY.")
+    passages: int = Field(5, ge=1, description="Passages read for an answer.")
+    timeout_seconds: float = Field(60.0, gt=0, description="For openai: how long one call may take.")
+
+
+class DagsterSettings(Section):
+    """Orchestration."""
+
+    home: Path = Field(Path(".dagster"), description="DAGSTER_HOME of this lake, relative to this file.")
+    schedule: str = Field("0 3 * * *", description="Cron expression of the nightly refresh of every source.")
+    sensor_seconds: int = Field(60, ge=5, description="How often the sensor looks for changed sources.")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, as read from ``memlake.toml`` and the environment."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix="MEMLAKE_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+    _file: ClassVar[Path | None] = None
+
+    lake: LakeSettings = Field(default_factory=LakeSettings)
+    sources: tuple[SourceSettings, ...] = ()
+    segmentation: SegmentationSettings = Field(default_factory=SegmentationSettings)
+    embedding: EmbeddingSettings = Field(default_factory=EmbeddingSettings)
+    graph: GraphSettings = Field(default_factory=GraphSettings)
+    retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
+    answer: AnswerSettings = Field(default_factory=AnswerSettings)
+    dagster: DagsterSettings = Field(default_factory=DagsterSettings)
+
+    @model_validator(mode="after")
+    def _unique_sources(self) -> Settings:
+        names = [source.name for source in self.sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two sources are named '{name}'")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, which wins over the file."""
+        layers: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if cls._file is not None:
+            layers += (TomlConfigSettingsSource(settings_cls, cls._file),)
+        return layers
+
+    def source(self, name: str) -> SourceSettings:
+        """The source of that name.
+
+        Raises:
+            UnknownName: there is none; the message names the nearest.
+        """
+        for source in self.sources:
+            if source.name == name:
+                return source
+        raise unknown_name("source", name, [source.name for source in self.sources])
+
+    @property
+    def spaces(self) -> list[str]:
+        """Every space that some source belongs to, in order."""
+        return sorted({source.space for source in self.sources})
+
+
+def unknown_name(what: str, name: str, known: list[str]) -> UnknownName:
+    """An error that says what was asked for and which known name is nearest."""
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"Did you mean '{nearest[0]}'?" if nearest else f"Known: {', '.join(known) or 'none'}."
+    return UnknownName(f"There is no {what} named '{name}'.", hint)
+
+
+def find_settings_file(start: Path | None = None) -> Path:
+    """The settings file: ``MEMLAKE_CONFIG``, else ``memlake.toml`` in ``start`` or the nearest folder above it.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    named = os.environ.get("MEMLAKE_CONFIG")
+    if named:
+        return Path(named)
+    folder = (start or Path.cwd()).resolve()
+    for candidate in (folder, *folder.parents):
+        if (candidate / DEFAULT_FILE).is_file():
+            return candidate / DEFAULT_FILE
+    raise SettingsError(f"There is no {DEFAULT_FILE} in {folder} or above it.", "Write one with: memlake init")
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read and validate the settings; relative paths in them are taken from the file's folder.
+
+    Raises:
+        SettingsError: the file is missing or not TOML, or a key or value is not known.
+    """
+    import tomllib
+
+    file = (path or find_settings_file()).resolve()
+    if not file.is_file():
+        raise SettingsError(f"There is no settings file {file}.", "Write one with: memlake init")
+    _refuse_unknown_environment()
+    bound = type("Settings", (Settings,), {"_file": file, "__module__": Settings.__module__})
+    try:
+        settings = bound()
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file} is not valid TOML: {error}.", "Mend that line.") from None
+    except ValidationError as error:
+        raise SettingsError(f"{file}: {_explain(error)}", "See the commented example of: memlake init") from None
+    return _anchored(settings, file.parent)
+
+
+def _refuse_unknown_environment() -> None:
+    """A misspelt override must not be ignored in silence."""
+    known = [*Settings.model_fields, "config"]
+    for name in os.environ:
+        if not name.startswith("MEMLAKE_"):
+            continue
+        section = name.removeprefix("MEMLAKE_").partition("__")[0].lower()
+        if section not in known:
+            nearest = difflib.get_close_matches(section, known, n=1, cutoff=0.4)
+            hint = f"Did you mean MEMLAKE_{nearest[0].upper()}?" if nearest else f"Known: {', '.join(known)}."
+            raise SettingsError(f"The environment variable {name} names no setting.", hint)
+
+
+def _anchored(settings: Settings, folder: Path) -> Settings:
+    """The same settings with local paths made absolute."""
+    sources = tuple(
+        source if "://" in source.url else source.model_copy(update={"url": str((folder / source.url).resolve())})
+        for source in settings.sources
+    )
+    return settings.model_copy(
+        update={
+            "lake": settings.lake.model_copy(update={"root": (folder / settings.lake.root).resolve()}),
+            "dagster": settings.dagster.model_copy(update={"home": (folder / settings.dagster.home).resolve()}),
+            "sources": sources,
+        }
+    )
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for all the errors; an unknown key names the nearest known one."""
+    lines = []
+    for item in error.errors():
+        location = [str(part) for part in item["loc"]]
+        key = ".".join(location)
+        if item["type"] == "extra_forbidden":
+            known = list(_model_at(location[:-1]).model_fields)
+            nearest = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.4)
+            hint = f"did you mean '{nearest[0]}'?" if nearest else f"known here: {', '.join(known)}."
+            lines.append(f"unknown key '{key}', {hint}")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{key or 'settings'}: {message[:1].lower()}{message[1:]}.")
+    return " ".join(lines)
+
+
+def _model_at(location: list[str]) -> type[BaseModel]:
+    """The settings model that a validation error's location lies in."""
+    model: type[BaseModel] = Settings
+    for part in location:
+        if part.isdigit():
+            continue
+        annotation = model.model_fields[part].annotation
+        nested = [item for item in (annotation, *get_args(annotation)) if isinstance(item, type)]
+        found = [item for item in nested if issubclass(item, BaseModel)]
+        if not found:
+            break
+        model = found[0]
+    return model

@@ -1,0 +1,198 @@
+"""Snapshots: immutable manifests that pin one version of everything a retriever reads, and one pointer.
+
+A manifest is written once, under its own name, and never changed. ``CURRENT`` names the published one and is swapped
+atomically as the last act of publishing; rolling back is the same swap. Each manifest names its parent, the snapshot
+that was current when it was made, so the published history is the chain that starts at ``CURRENT``: what was rolled
+back is not on it. Reading needs these files, Lance and the graph folder, never the DuckDB file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from errors import SnapshotError
+from warehouse.files import write_atomically
+from warehouse.layout import LakeLayout
+from warehouse.settings import unknown_name
+
+MANIFEST_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceState:
+    """What one space of a snapshot is made of."""
+
+    table: str
+    """Name of the Lance table of passages, in the space's own Lance database."""
+    version: int
+    graph: str
+    """Digest of the compiled graph, the name of its folder."""
+    digest: str
+    """Of every passage row and the graph: equal digests answer alike."""
+    documents: int
+    passages: int
+    entities: int
+    edges: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One snapshot, whole."""
+
+    snapshot_id: str
+    as_of: datetime
+    """The state of the sources that it holds: when they were seen (UTC)."""
+    created_at: datetime
+    parent: str | None
+    embedder: Mapping[str, Any]
+    """The fields of ``memory.embedding.EmbedderSpec``: a query must be embedded alike."""
+    steps: Mapping[str, str]
+    """The fingerprint of each step that made it."""
+    spaces: Mapping[str, SpaceState]
+
+    def space(self, name: str) -> SpaceState:
+        """The state of one space.
+
+        Raises:
+            UnknownName: the snapshot has no such space.
+        """
+        if name not in self.spaces:
+            raise unknown_name("space", name, sorted(self.spaces))
+        return self.spaces[name]
+
+    def to_json(self) -> str:
+        """The manifest's file; keys in a fixed order."""
+        record = {"format": MANIFEST_FORMAT, **asdict(self)}
+        record["as_of"] = self.as_of.isoformat()
+        record["created_at"] = self.created_at.isoformat()
+        return json.dumps(record, indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ValueError, KeyError, TypeError: the text is not a manifest.
+        """
+        record = json.loads(text)
+        if record.pop("format") != MANIFEST_FORMAT:
+            raise ValueError("written by a newer memlake")
+        record["as_of"] = datetime.fromisoformat(record["as_of"])
+        record["created_at"] = datetime.fromisoformat(record["created_at"])
+        record["spaces"] = {name: SpaceState(**state) for name, state in record["spaces"].items()}
+        return cls(**record)
+
+
+def snapshot_id(as_of: datetime, digest: str) -> str:
+    """Readable, ordered by time, and equal for equal content seen at the same time."""
+    return f"{as_of:%Y%m%dT%H%M%S}-{digest[:8]}"
+
+
+def read_manifest(layout: LakeLayout, name: str) -> Manifest:
+    """The manifest of a snapshot, by id or by an unambiguous beginning of it.
+
+    Raises:
+        UnknownName: no such snapshot.
+        SnapshotError: its manifest does not parse.
+    """
+    known = list_ids(layout)
+    matching = [item for item in known if item.startswith(name)] if name else []
+    if name in known:
+        matching = [name]
+    if len(matching) != 1:
+        raise unknown_name("snapshot", name, known)
+    path = layout.manifest(matching[0])
+    try:
+        return Manifest.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SnapshotError(
+            f"The manifest {path} cannot be read: {error}.", "Roll back with: memlake snapshots rollback SNAPSHOT"
+        ) from error
+
+
+def list_ids(layout: LakeLayout) -> list[str]:
+    """Every snapshot that has a manifest, oldest first."""
+    if not layout.snapshots.is_dir():
+        return []
+    return sorted(path.stem for path in layout.snapshots.glob("*.json") if not path.name.startswith("."))
+
+
+def current_id(layout: LakeLayout) -> str | None:
+    """The published snapshot, or ``None`` before the first is published."""
+    try:
+        return layout.current.read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def current_manifest(layout: LakeLayout) -> Manifest:
+    """The manifest of the published snapshot.
+
+    Raises:
+        SnapshotError: nothing is published, or ``CURRENT`` names nothing.
+    """
+    name = current_id(layout)
+    if name is None:
+        raise SnapshotError(f"Nothing is published in {layout.root} yet.", "Build and publish with: memlake build")
+    if not layout.manifest(name).is_file():
+        raise SnapshotError(
+            f"{layout.current} names the snapshot '{name}', which does not exist.",
+            "Point it at a kept one with: memlake snapshots rollback SNAPSHOT",
+        )
+    return read_manifest(layout, name)
+
+
+def published_history(layout: LakeLayout) -> Iterator[Manifest]:
+    """The published snapshot, its parent, and so on; ends where an ancestor is no longer kept."""
+    manifest: Manifest | None = current_manifest(layout)
+    while manifest is not None:
+        yield manifest
+        parent = manifest.parent
+        manifest = read_manifest(layout, parent) if parent and layout.manifest(parent).is_file() else None
+
+
+def manifest_as_of(layout: LakeLayout, moment: datetime) -> Manifest:
+    """The latest published snapshot that holds no more than was known at ``moment``.
+
+    Raises:
+        SnapshotError: the history begins later.
+    """
+    oldest: Manifest | None = None
+    for manifest in published_history(layout):
+        if manifest.as_of <= moment:
+            return manifest
+        oldest = manifest
+    first = f"; the history begins at {oldest.as_of:%Y-%m-%d %H:%M}" if oldest else ""
+    raise SnapshotError(
+        f"There is no snapshot as of {moment:%Y-%m-%d %H:%M}{first}.", "See them with: memlake snapshots list"
+    )
+
+
+def write_manifest(layout: LakeLayout, manifest: Manifest) -> None:
+    """Make a snapshot openable by id; it is not published by that."""
+    write_atomically(layout.manifest(manifest.snapshot_id), manifest.to_json())
+
+
+def point_current(layout: LakeLayout, name: str) -> None:
+    """Publish: the one atomic swap. Readers see the old snapshot before it and the new one after it."""
+    write_atomically(layout.current, name + "\n")
+
+
+def parse_moment(text: str | date | datetime) -> datetime:
+    """A point in time (UTC): a date means its end, so that ``as of`` a day includes that day.
+
+    Raises:
+        SnapshotError: the text is no date or time in ISO 8601.
+    """
+    if isinstance(text, str):
+        try:
+            text = date.fromisoformat(text) if len(text) == len("2026-01-31") else datetime.fromisoformat(text)
+        except ValueError:
+            raise SnapshotError(f"'{text}' is no date.", "Write it as 2026-01-31 or 2026-01-31T12:00:00.") from None
+    if isinstance(text, datetime):
+        return text if text.tzinfo else text.replace(tzinfo=UTC)
+    return datetime.combine(text, time.max, tzinfo=UTC)
