@@ -68,6 +68,10 @@ class SnapshotError(MemlakeError, Terminal):
     """A snapshot, its manifest or something that it pins is missing or damaged."""
 
 
+class InvalidQuery(MemlakeError, Terminal):
+    """A question is empty, or asks for something that no search can give."""
+
+
 class CheckFailed(MemlakeError, Terminal):
     """A blocking check held a candidate snapshot back; the published one stays as it was."""
 

@@ -1,5 +1,7 @@
 """Sources to documents."""
 
+from typing import Any
+
 import dagster as dg
 
 from assets.partitions import source_partitions
@@ -17,7 +19,7 @@ from derivation.lake import Lake
     retry_policy=RETRY,
 )
 @raises_failures
-def documents(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
+def documents(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
     """Every document of a source with its present revision; only what changed is read, what is bad is quarantined."""
     source, scope = source_scope(context, lake)
     report = refresh_documents(lake, source)

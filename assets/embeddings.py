@@ -1,5 +1,7 @@
 """Passages to vectors."""
 
+from typing import Any
+
 import dagster as dg
 
 from assets.partitions import source_partitions
@@ -19,7 +21,7 @@ from derivation.lake import Lake
     retry_policy=RETRY,
 )
 @raises_failures
-def embeddings(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
+def embeddings(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
     """A unit vector for every distinct text of a source's passages; a text that has one is never embedded again."""
     _, scope = source_scope(context, lake)
     return layer_result(lake, "embeddings", [scope], [refresh_embeddings(lake, scope)])

@@ -1,5 +1,7 @@
 """Mentions to entities."""
 
+from typing import Any
+
 import dagster as dg
 
 from assets.mentions import mentions
@@ -19,7 +21,7 @@ from warehouse.delta import Scope
     automation_condition=ON_NEW_DATA,
 )
 @raises_failures
-def entities(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
+def entities(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
     """One row a normalised name of a space, with its most frequent surface; sources no longer configured go first."""
     retire_sources(lake)
     spaces = lake.settings.spaces

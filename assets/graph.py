@@ -1,5 +1,7 @@
 """Mentions and entities to the compiled graph."""
 
+from typing import Any
+
 import dagster as dg
 
 from assets.entities import entities
@@ -20,11 +22,9 @@ from warehouse.files import size_of
     automation_condition=ON_NEW_DATA,
 )
 @raises_failures
-def knowledge_graph(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
+def knowledge_graph(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
     """Passages and entities as CSR arrays that memory-map, weighted by inverse document frequency, one a space."""
     reports = [refresh_graph(lake, space) for space in lake.settings.spaces]
     edges, version = layer_versions(lake, GRAPH_STEP_NAME, "edges")
-    metadata = {"dagster/row_count": edges, "bytes": dg.MetadataValue.int(size_of(lake.layout.graphs))}
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(version), metadata={**report_metadata(reports), **metadata}
-    )
+    metadata: dict[str, Any] = {"dagster/row_count": edges, "bytes": dg.MetadataValue.int(size_of(lake.layout.graphs))}
+    return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata={**report_metadata(reports), **metadata})

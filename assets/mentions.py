@@ -1,5 +1,7 @@
 """Passages to entity mentions."""
 
+from typing import Any
+
 import dagster as dg
 
 from assets.partitions import source_partitions
@@ -20,7 +22,7 @@ from graph.mentions import CODE_VERSION
     code_version=CODE_VERSION,
 )
 @raises_failures
-def mentions(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
+def mentions(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
     """Names, titles, quoted terms, dates, identifiers and acronyms in each passage, each with its span."""
     _, scope = source_scope(context, lake)
     return layer_result(lake, "mentions", [scope], [run(lake, Mentions(), scope)])

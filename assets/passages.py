@@ -1,5 +1,7 @@
 """Documents to passages."""
 
+from typing import Any
+
 import dagster as dg
 
 from assets.documents import documents
@@ -20,7 +22,7 @@ from memory.segmentation import CODE_VERSION
     code_version=CODE_VERSION,
 )
 @raises_failures
-def passages(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
+def passages(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
     """Revisions cut on structural and sentence boundaries, each with its exact span; the unit of citation."""
     _, scope = source_scope(context, lake)
     return layer_result(lake, "passages", [scope], [run(lake, Passages(lake), scope)])

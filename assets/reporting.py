@@ -71,7 +71,9 @@ def source_scope(context: dg.AssetExecutionContext, lake: Lake) -> tuple[SourceS
     return source, Scope(source.space, source.name)
 
 
-def layer_result(lake: Lake, layer: str, scopes: Sequence[Scope], reports: Sequence[StepReport]) -> dg.MaterializeResult:
+def layer_result(
+    lake: Lake, layer: str, scopes: Sequence[Scope], reports: Sequence[StepReport]
+) -> dg.MaterializeResult[Any]:
     """Metadata and data version of a layer that lives in the warehouse."""
     rows, version = _content_version(lake, layer, scopes)
     return dg.MaterializeResult(

@@ -1,6 +1,7 @@
 """The candidate snapshot, its blocking checks, and the published snapshot."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -24,7 +25,7 @@ _SHOWN_PROBLEMS = 20
     automation_condition=ON_NEW_DATA,
 )
 @raises_failures
-def candidate_snapshot(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
+def candidate_snapshot(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
     """A manifest that pins one version of everything; nobody reads it before its checks have passed."""
     manifest = make_candidate(lake)
     return _snapshot_result(manifest, {})
@@ -67,14 +68,14 @@ def snapshot_gate(lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]
     automation_condition=ON_NEW_DATA,
 )
 @raises_failures
-def published_snapshot(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
+def published_snapshot(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
     """What readers open: CURRENT points at the candidate, once every blocking check has passed."""
     manifest = latest_candidate(lake)
     is_new = publish(lake, manifest)
     return _snapshot_result(manifest, {"newly_published": is_new})
 
 
-def _snapshot_result(manifest: Manifest, metadata: dict[str, bool]) -> dg.MaterializeResult:
+def _snapshot_result(manifest: Manifest, metadata: dict[str, bool]) -> dg.MaterializeResult[Any]:
     states = manifest.spaces.values()
     table = [
         dg.TableRecord(

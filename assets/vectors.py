@@ -1,5 +1,7 @@
 """Passages and embeddings to the tables that are searched."""
 
+from typing import Any
+
 import dagster as dg
 
 from assets.embeddings import embeddings
@@ -21,14 +23,12 @@ from warehouse.files import size_of
     automation_condition=ON_NEW_DATA,
 )
 @raises_failures
-def vectors(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult:
+def vectors(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
     """A Lance table a space: text, vector, full-text index and every field that a retriever filters on or shows."""
     reports = []
     for space in lake.settings.spaces:
         remove_unused(lake, space)
         reports.append(refresh_vectors(lake, space))
     rows, version = layer_versions(lake, VECTORS_STEP_NAME, "rows")
-    metadata = {"dagster/row_count": rows, "bytes": dg.MetadataValue.int(size_of(lake.layout.vectors))}
-    return dg.MaterializeResult(
-        data_version=dg.DataVersion(version), metadata={**report_metadata(reports), **metadata}
-    )
+    metadata: dict[str, Any] = {"dagster/row_count": rows, "bytes": dg.MetadataValue.int(size_of(lake.layout.vectors))}
+    return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata={**report_metadata(reports), **metadata})

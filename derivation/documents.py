@@ -149,9 +149,7 @@ def _entry_hash(entry: Item | Rejected) -> str:
     return entry.fingerprint if isinstance(entry, Item) else content_id("rejected", entry.reason)
 
 
-def _read_batches(
-    listing: Listing, tasks: Sequence[Task], source: SourceSettings, batch_rows: int
-) -> Iterator[_Batch]:
+def _read_batches(listing: Listing, tasks: Sequence[Task], source: SourceSettings, batch_rows: int) -> Iterator[_Batch]:
     """Read and parse the planned items; a big item may span several batches."""
     batch = _Batch()
     for task in tasks:
@@ -250,8 +248,12 @@ def _rows(
                 "speakers": list(document.speakers),
             }
         )
-    head_types = {"author": pl.String, "document_date": pl.Date, "seen_at": pl.Datetime("us")}
-    list_types = {
+    head_types: dict[str, pl.DataType | type[pl.DataType]] = {
+        "author": pl.String,
+        "document_date": pl.Date,
+        "seen_at": pl.Datetime("us"),
+    }
+    list_types: dict[str, pl.DataType | type[pl.DataType]] = {
         "page_starts": pl.List(pl.Int32),
         "turn_starts": pl.List(pl.Int32),
         "speakers": pl.List(pl.String),

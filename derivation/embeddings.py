@@ -17,7 +17,7 @@ from derivation.progress import StepReport
 from derivation.runner import log_run
 from errors import ModelError
 from memory.segmentation import contextual_text
-from warehouse.database import Changes, Connection, bump_generation, registered
+from warehouse.database import Changes, Connection, bump_generation, frame, registered
 from warehouse.delta import Scope, Step
 
 _CODE_VERSION = "1"
@@ -45,9 +45,9 @@ def missing_texts(connection: Connection, lake: Lake, scope: Scope) -> pl.DataFr
 
     Sorted by length over the whole plan, so that a batch holds texts of like length and none is padded in vain.
     """
-    return connection.sql(
-        _MISSING, params={"space": scope.space, "source": scope.source, "embedder": lake.embedder_spec.identity}
-    ).pl()
+    return frame(
+        connection, _MISSING, {"space": scope.space, "source": scope.source, "embedder": lake.embedder_spec.identity}
+    )
 
 
 def count_texts(connection: Connection, scope: Scope) -> int:
@@ -107,10 +107,10 @@ def _embed_batch(lake: Lake, scope: Scope, batch: pl.DataFrame) -> float:
     if not np.isfinite(vectors).all():
         bad = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
         raise ModelError(
-            f"The embedder {lake.embedder_spec.identity} returned a vector that is not finite for: {texts[bad][:80]!r}.",
+            f"The embedder {lake.embedder_spec.identity} gave a vector that is not finite for: {texts[bad][:80]!r}.",
             "Choose another embedding.precision or model.",
         )
-    frame = pl.DataFrame(
+    computed = pl.DataFrame(
         {
             "space": [scope.space] * len(rows),
             "text_hash": [row[0] for row in rows],
@@ -118,7 +118,7 @@ def _embed_batch(lake: Lake, scope: Scope, batch: pl.DataFrame) -> float:
             "vector": vectors,
         }
     )
-    with lake.warehouse.session("writing embeddings") as connection, registered(connection, "vectors_frame", frame):
+    with lake.warehouse.session("writing embeddings") as connection, registered(connection, "vectors_frame", computed):
         connection.execute(
             "INSERT INTO embeddings SELECT space, text_hash, embedder, vector FROM vectors_frame ON CONFLICT DO NOTHING"
         )

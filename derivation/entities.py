@@ -11,7 +11,7 @@ import time
 from derivation.lake import Lake
 from derivation.progress import StepReport
 from derivation.runner import log_run
-from warehouse.database import bump_generation, replace_rows
+from warehouse.database import bump_generation, frame, replace_rows
 from warehouse.delta import Step
 
 ENTITIES_STEP = Step("entities", "1", {})
@@ -25,10 +25,12 @@ WITH named AS (
 surfaces AS (SELECT entity_id, surface, count(*) AS n FROM named GROUP BY ALL),
 kinds AS (SELECT entity_id, kind, count(*) AS n FROM named GROUP BY ALL),
 best_surface AS (
-    SELECT entity_id, surface FROM surfaces QUALIFY row_number() OVER (PARTITION BY entity_id ORDER BY n DESC, surface) = 1
+    SELECT entity_id, surface FROM surfaces
+    QUALIFY row_number() OVER (PARTITION BY entity_id ORDER BY n DESC, surface) = 1
 ),
 best_kind AS (
-    SELECT entity_id, kind FROM kinds QUALIFY row_number() OVER (PARTITION BY entity_id ORDER BY n DESC, kind) = 1
+    SELECT entity_id, kind FROM kinds
+    QUALIFY row_number() OVER (PARTITION BY entity_id ORDER BY n DESC, kind) = 1
 )
 SELECT n.entity_id, n.space, min(n.entity_key) AS entity_key, min(s.surface) AS name, min(k.kind) AS kind,
     CAST(count(DISTINCT n.passage_id) AS INTEGER) AS passages
@@ -43,7 +45,7 @@ def refresh_entities(lake: Lake, space: str) -> StepReport:
     started = time.perf_counter()
     lake.progress.start(ENTITIES_STEP.name, space, 1)
     with lake.warehouse.session("aggregating entities") as connection:
-        rows = connection.sql(_AGGREGATE, params={"space": space}).pl()
+        rows = frame(connection, _AGGREGATE, {"space": space})
         changes = replace_rows(connection, "entities", ["entity_id"], rows, "space", [space])
         if changes.any:
             bump_generation(connection)

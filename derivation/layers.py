@@ -14,7 +14,7 @@ from derivation.progress import StepReport
 from derivation.runner import log_run
 from graph.compiled import CODE_VERSION, CompiledGraph, GraphParameters, compile_graph
 from memory.segmentation import contextual_text
-from warehouse.database import Changes, Connection
+from warehouse.database import Changes, Connection, frame
 from warehouse.delta import Step
 from warehouse.vectors import sync_passages
 
@@ -88,7 +88,7 @@ es AS (SELECT entity_id, row_number() OVER (ORDER BY entity_id) - 1 AS j FROM en
 pairs AS (
     SELECT passage_id, entity_id, count(*) AS n, false AS titled FROM mentions WHERE space = $space GROUP BY ALL
     UNION ALL
-    SELECT passage_id, entity_id, 1, true FROM titles WHERE space = $space
+    SELECT passage_id, entity_id, 1, kind = 'title' FROM titles WHERE space = $space
 )
 SELECT ps.i AS passage, es.j AS entity, CAST(sum(n) AS INTEGER) AS mentions, bool_or(titled) AS titled
 FROM pairs JOIN ps USING (passage_id) JOIN es USING (entity_id)
@@ -106,10 +106,10 @@ def _read(connection: Connection, space: str) -> dict[str, Any]:
     """The arguments of ``compile_graph``, in orders that depend on ids alone."""
     of_space = {"space": space}
     return {
-        "passage_ids": connection.sql(_PASSAGES, params=of_space).pl()["passage_id"],
-        "entities": connection.sql(_ENTITIES, params=of_space).pl(),
-        "incidence": connection.sql(_INCIDENCE, params=of_space).pl(),
-        "synonyms": connection.sql(_SYNONYMS, params=of_space).pl(),
+        "passage_ids": frame(connection, _PASSAGES, of_space)["passage_id"],
+        "entities": frame(connection, _ENTITIES, of_space),
+        "incidence": frame(connection, _INCIDENCE, of_space),
+        "synonyms": frame(connection, _SYNONYMS, of_space),
     }
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from derivation.runner import Inputs
-from graph.mentions import CODE_VERSION, extract_acronyms, extract_mentions, normalise, title_mentions
+from graph.acronyms import extract_acronyms
+from graph.mentions import CODE_VERSION, extract_mentions, title_mentions
+from graph.normalise import normalise
 from warehouse.database import Changes, Connection, frame, replace_rows
 from warehouse.delta import Outcome, Scope, Status, Step, Task
 from warehouse.ids import entity_id
@@ -78,9 +80,7 @@ class Mentions:
             counts[passage] = len(found)
             for item in found:
                 key = entity_id(space, item.key)
-                mentions.append(
-                    (passage, space, source, key, item.key, item.kind, item.surface, item.start, item.end)
-                )
+                mentions.append((passage, space, source, key, item.key, item.kind, item.surface, item.start, item.end))
             for key, item in {entity_id(space, item.key): item for item in title_mentions(title)}.items():
                 titles.append((passage, space, source, key, item.key, item.kind, item.surface))
             pairs: dict[tuple[str, str], tuple[int, int]] = {}
@@ -113,5 +113,5 @@ class Mentions:
         return Changes(removed=removed)
 
 
-def _frame(rows: list[tuple[object, ...]], schema: dict[str, type[pl.DataType]]) -> pl.DataFrame:
+def _frame(rows: list[tuple[object, ...]], schema: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")

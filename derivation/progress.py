@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from warehouse.database import Changes
@@ -45,7 +45,7 @@ class StepReport:
     untouched: int = 0
     removed: int = 0
     failed: int = 0
-    changes: Changes = Changes()
+    changes: Changes = field(default_factory=Changes)
     seconds: float = 0.0
     model_seconds: float = 0.0
     """Time spent inside an embedding or language model."""

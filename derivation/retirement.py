@@ -29,8 +29,6 @@ def retire_sources(lake: Lake) -> list[Scope]:
         if gone:
             kept = lake.settings.spaces
             for table in ("embeddings", "entities", "layers"):
-                connection.execute(
-                    f"DELETE FROM {table} WHERE space NOT IN (SELECT unnest($spaces))", {"spaces": kept}
-                )
+                connection.execute(f"DELETE FROM {table} WHERE space NOT IN (SELECT unnest($spaces))", {"spaces": kept})
             bump_generation(connection)
     return gone

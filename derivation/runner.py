@@ -50,9 +50,7 @@ def plan(lake: Lake, derivation: Derivation, scope: Scope) -> Plan:
     """What running the step would do."""
     inputs = derivation.inputs(scope)
     with lake.warehouse.session(f"planning {derivation.step.name}") as connection:
-        return plan_step(
-            connection, derivation.step, scope, inputs.sql, inputs.parameters, lake.retry_quarantined
-        )
+        return plan_step(connection, derivation.step, scope, inputs.sql, inputs.parameters, lake.retry_quarantined)
 
 
 def run(lake: Lake, derivation: Derivation, scope: Scope) -> StepReport:

@@ -123,7 +123,9 @@ def layer_versions(lake: Lake, layer: str, counted: str) -> tuple[int, str]:
     """Over all spaces: the sum of one count of a layer, and an id of its content."""
     with lake.warehouse.session(f"reading {layer}") as connection:
         states = [layer_state(connection, space, layer) or {} for space in lake.settings.spaces]
-    return sum(int(state.get(counted, 0)) for state in states), content_id(*(state.get("digest", "") for state in states))
+    return sum(int(state.get(counted, 0)) for state in states), content_id(
+        *(state.get("digest", "") for state in states)
+    )
 
 
 def record_check(lake: Lake, candidate: Manifest, result: CheckResult) -> None:
@@ -193,9 +195,7 @@ def _space_state(connection: Connection, space: str) -> SpaceState:
     graph = layer_state(connection, space, GRAPH_STEP_NAME)
     if vectors is None or graph is None:
         raise SnapshotError(f"The layers of space '{space}' were never built.", "Run: memlake build")
-    row = connection.execute(
-        "SELECT count(*) FROM documents WHERE space = $space", {"space": space}
-    ).fetchone()
+    row = connection.execute("SELECT count(*) FROM documents WHERE space = $space", {"space": space}).fetchone()
     assert row is not None
     return SpaceState(
         table=vectors["table"],
@@ -207,4 +207,3 @@ def _space_state(connection: Connection, space: str) -> SpaceState:
         entities=graph["entities"],
         edges=graph["edges"],
     )
-

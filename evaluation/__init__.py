@@ -1,0 +1,1 @@
+"""Batch evaluation: dataset adapters, metrics, runs."""

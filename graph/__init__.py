@@ -1,0 +1,1 @@
+"""Mentions, graph compilation, personalized PageRank: pure functions over text and arrays."""

@@ -61,6 +61,10 @@ class CompiledGraph:
     incidence_indices: NDArray[np.int32]
     incidence_titled: NDArray[np.bool_]
     """Passage-entity pairs as CSR over passages; ``titled`` where the passage's title names the entity."""
+    postings_indptr: NDArray[np.int64]
+    postings_indices: NDArray[np.int32]
+    postings_titled: NDArray[np.bool_]
+    """The same pairs as CSR over entities."""
     walk_indptr: NDArray[np.int64]
     walk_indices: NDArray[np.int32]
     walk_data: NDArray[np.float32]
@@ -107,11 +111,9 @@ class CompiledGraph:
         n = self.passages + self.entities
         return sparse.csr_array((self.walk_data, self.walk_indices, self.walk_indptr), shape=(n, n))
 
-    def incidence(self) -> sparse.csr_array:
-        """Passages by entities: the entity's specificity where the passage has it."""
-        weights = self.specificity[self.incidence_indices]
-        shape = (self.passages, self.entities)
-        return sparse.csr_array((weights, self.incidence_indices, self.incidence_indptr), shape=shape)
+    def dangling(self) -> NDArray[np.bool_]:
+        """Nodes without edges; as the adjacency is symmetric, an empty row is an empty column."""
+        return np.asarray(np.diff(self.walk_indptr) == 0)
 
     def digest(self) -> str:
         """Of all the content; equal graphs have equal digests."""
@@ -197,7 +199,7 @@ def compile_graph(
     order = np.flatnonzero(kept)[np.argsort(hashes[kept], kind="stable")]
     renumbered = np.full(entities.height, -1, dtype=np.int64)
     renumbered[order] = np.arange(len(order))
-    frequency = frequency[order].astype(np.int32)
+    frequency = frequency[order]
     specificity = (np.log((n + 1) / np.maximum(frequency, 1)) / np.log(n + 1)).astype(np.float32)
 
     inside = kept[columns]
@@ -210,16 +212,22 @@ def compile_graph(
     short = renumbered[synonyms["short"].to_numpy().astype(np.int64)]
     long = renumbered[synonyms["long"].to_numpy().astype(np.int64)]
     both = (short >= 0) & (long >= 0)
+    by_entity = np.lexsort((rows, columns))
+    postings_indptr = np.zeros(len(order) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(columns, minlength=len(order)), out=postings_indptr[1:])
     walk = _walk(n, len(order), rows, columns, specificity[columns], short[both], long[both])
     table = entities[order.tolist()].select(key="entity_key", name="name", kind="kind")
     return CompiledGraph(
         passage_keys=np.array([key.encode() for key in passage_ids], dtype="S32"),
         entity_hashes=hashes[order],
         specificity=specificity,
-        frequency=frequency,
+        frequency=frequency.astype(np.int32),
         incidence_indptr=indptr,
         incidence_indices=columns.astype(np.int32),
         incidence_titled=titled,
+        postings_indptr=postings_indptr,
+        postings_indices=rows[by_entity].astype(np.int32),
+        postings_titled=titled[by_entity],
         walk_indptr=walk.indptr.astype(np.int64),
         walk_indices=walk.indices.astype(np.int32),
         walk_data=walk.data,

@@ -2,8 +2,7 @@
 
 The mention set is a function of the passage's text and title only, so that an incremental lake equals a rebuilt
 one. It stands where HippoRAG (arXiv 2405.14831) and HippoRAG 2 (arXiv 2502.14802) call a language model for named
-entities. Acronyms and their long forms are found as in Schwartz & Hearst, "A simple algorithm for identifying
-abbreviation definitions in biomedical text" (PSB 2003), here also in the order `SHORT (long form)`.
+entities.
 """
 
 from __future__ import annotations
@@ -11,8 +10,12 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+
+from graph.acronyms import extract_acronyms
+from graph.normalise import STOP, normalise, normalise_identifier
 
 CODE_VERSION = "1"
 
@@ -30,77 +33,16 @@ class Mention:
     kind: str
 
 
-# --- normalisation -------------------------------------------------------------------------------------------------
-
-_POSSESSIVE = re.compile(r"['’ʼ]s\b|(?<=s)['’ʼ](?!\w)")
-_DOTTED = re.compile(r"\b(?:[^\W\d_]\.){2,}(?:[^\W\d_]\b)?")
-_APOSTROPHE = re.compile(r"(?<=\w)['’ʼ`](?=\w)")
-_NOT_WORD = re.compile(r"[^\w+#]+|(?<!\w)[+#]+")
-_ARTICLE = re.compile(r"^(?:the|a|an) (?=.)")
+Token = tuple[int, int, str]
+Add = Callable[..., None]
 
 
-def _fold_latin(text: str) -> str:
-    """Drop diacritics from Latin letters only: `Němcová` is `nemcova`, while Cyrillic й and Japanese が stay whole."""
-    out, latin = [], False
-    for ch in unicodedata.normalize("NFD", text):
-        if unicodedata.combining(ch):
-            if not latin:
-                out.append(ch)
-        else:
-            latin = ch < "\u0250" or "\u1e00" <= ch <= "\u1eff"
-            out.append(ch)
-    return unicodedata.normalize("NFC", "".join(out))
-
-
-@lru_cache(maxsize=65536)
-def normalise(surface: str) -> str:
-    """The key of a name: NFKC, case folded, Latin diacritics, possessives, punctuation and a leading article removed.
-
-    Letters of every script are kept. Dots inside an abbreviation go (`U.S.` is `us`), other punctuation is a space.
-    """
-    text = surface
-    if not text.isascii():
-        text = _fold_latin(unicodedata.normalize("NFKC", text).casefold())
-    else:
-        text = text.lower()
-    text = _POSSESSIVE.sub("", text)
-    text = _DOTTED.sub(lambda m: m[0].replace(".", ""), text)
-    text = _APOSTROPHE.sub("", text)
-    text = _NOT_WORD.sub(" ", text).strip()
-    return _ARTICLE.sub("", text)
-
-
-def normalise_identifier(surface: str) -> str:
-    """The key of an identifier: NFKC and case folded; inner punctuation is part of it, call brackets are not."""
-    return unicodedata.normalize("NFKC", surface).casefold().removesuffix("()").rstrip(".,;:/")
-
-
-# --- lexicon -------------------------------------------------------------------------------------------------------
-
-# Words that open a sentence or a noun phrase without being part of a name, and that are no entity on their own.
-STOP = frozenset(
-    """a about above according across actually after again against ago all almost along already also although always am
-    amid among an and another any anyone anything are around as aside at away back be because been before behind being
-    below beside besides between beyond both but by can cannot can't could critics current currently despite did didn't
-    do does doesn't doing don't down due during each early earlier either else especially even eventually ever every
-    everyone everything except few finally first following for former formerly from further furthermore generally get go
-    good great had has have having he hello hence her here hers herself hey hi him himself his how however i i'd i'll i'm
-    i've if in indeed initially inside instead into is isn't it it's its itself just last late later latest least less
-    let let's like likewise located look made mainly many may maybe me meanwhile might mine more moreover most mostly much
-    must my myself near nearly neither never nevertheless new next no nobody none nor not nothing notable notably now of
-    off often oh ok okay old on once one only onto or originally other others otherwise our ours out outside over overall
-    own partly per perhaps please plus previously prior rather recent recently regarding same second see several shall
-    she should similar similarly since so some someone something sometimes soon still subsequently such take than thank
-    thanks that that's the their theirs them themselves then there there's therefore these they they're third this those
-    though three through throughout thus to today together tomorrow too toward towards two typically under unlike until
-    up upon us use used using usually various very via was wasn't we we're well were what what's when whenever where
-    whereas whether which while who whom whose why will with within without won't would wow yeah yes yesterday yet you
-    you'd you'll you're you've your yours sure really awesome cool nice sounds great glad yep nope yup haha lol aw aww
-    four five six seven eight nine ten part section note example see also figure table chapter step make using add set
-    run create given based built born died""".split()
-)
-_MONTHS = {m: n % 12 + 1 for n, m in enumerate(
-    "january february march april may june july august september october november december".split())}
+_MONTHS = {
+    m: n % 12 + 1
+    for n, m in enumerate(
+        "january february march april may june july august september october november december".split()
+    )
+}
 _MONTHS |= {m[:3]: n for m, n in list(_MONTHS.items())} | {"sept": 9}
 _WEEKDAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday".split())
 _HONORIFIC = r"(?:Mr|Mrs|Ms|Dr|St|Mt|Ft|Prof|Gen|Col|Sgt|Capt|Lt|Rev|Hon|Gov|Sen|Rep|Maj|Adm|Sr|Jr)\."
@@ -120,7 +62,10 @@ def _upper_class() -> str:
 
 
 _U = _upper_class()
-_MONTH = r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
+_MONTH = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?"
+    r"|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
+)
 _WORD = rf"(?:{_HONORIFIC}|(?:{_U}\.){{1,4}}(?!\w)|{_U}\w*(?:['’](?!s\b)\w+)*(?:[-‑]\w+)*)"
 _LINK = (
     r"(?:of(?:[ ]the)?|de(?:[ ](?:la|las|los))?|del|della|di|da|do|dos|das|du|des|van(?:[ ]de[rn]?)?|von(?:[ ]der)?"
@@ -134,7 +79,7 @@ _HAN = r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff々〆]"
 _SCAN = re.compile(
     rf"""
     (?P<url>\b(?:https?://|www\.)[^\s<>"'`)\]]+)
-  | (?P<mail>(?<![\w.+-])[\w.+-]{1,64}@\w[\w-]{0,63}(?:\.\w[\w-]{0,63}){1,8})
+  | (?P<mail>(?<![\w.+-])[\w.+-]{1, 64}@\w[\w-]{0, 63}(?:\.\w[\w-]{0, 63}){1, 8})
   | (?P<code>`[^`\n]{{2,60}}`(?!`))
   | (?P<quote>“[^”\n]{{2,80}}”|"[^"\n]{{2,80}}"|``[^`'\n]{{2,80}}''|«[^»\n]{{2,80}}»|„[^“”\n]{{2,80}}[“”]
       |(?<!\w)['‘](?={_U}|\d)[^'‘’\n]{{2,60}}['’](?!\w))
@@ -144,7 +89,8 @@ _SCAN = re.compile(
       |\b{_MONTH}\.?{_SEP}[0-3]?\d(?:st|nd|rd|th)?\b(?:,?{_SEP}\d{{4}}\b)?
       |\b{_MONTH}\.?,?{_SEP}(?:of{_SEP})?\d{{4}}\b)
   | (?P<flag>(?<![\w-])--?[A-Za-z][\w-]+)
-  | (?P<path>(?<![\w/<.])(?:~|\.{{1,2}})?/[\w@-][\w.@-]*(?:/[\w.@-]+)*/?|(?<![\w/-])(?:[\w@-]{{1,40}}/){{1,8}}[\w@-]{{1,60}}\.[A-Za-z]\w{{0,4}}\b)
+  | (?P<path>(?<![\w/<.])(?:~|\.{{1,2}})?/[\w@-][\w.@-]*(?:/[\w.@-]+)*/?
+      |(?<![\w/-])(?:[\w@-]{{1,40}}/){{1,8}}[\w@-]{{1,60}}\.[A-Za-z]\w{{0,4}}\b)
   | (?P<ident>(?<![\w.])[A-Za-z]\w{{0,60}}(?:(?:\.|::)[A-Za-z_]\w{{0,60}}){{0,7}}(?:\.|::)[A-Za-z_]\w+(?:\(\))?
       |(?<!\w)_{{0,2}}[A-Za-z][A-Za-z0-9]{{0,40}}_\w+(?:\(\))?
       |\b[a-z]+[A-Z]\w*(?:\(\))?|\b[A-Z][A-Z0-9]+-\d+\b|\b[a-z]\w+\(\)
@@ -158,82 +104,27 @@ _SCAN = re.compile(
     re.VERBOSE,
 )
 # A place where a capital says nothing: the text's or a line's first word, or after a full stop, a colon or a bracket.
-_OPENING = re.compile(r"(?:^|[.!?:;…。！？|>•*#\n]|\w\))[\s\"'“”‘’(\[\-–—*#>_•]*$|(?:^|\n)[ \t]*(?:[-*+•]|\d+[.)])[ \t]+$|[\"“‘(\[]$|[—–][ ]?$")
+_OPENING = re.compile(
+    r"(?:^|[.!?:;…。！？|>•*#\n]|\w\))[\s\"'“”‘’(\[\-–—*#>_•]*$"
+    r"|(?:^|\n)[ \t]*(?:[-*+•]|\d+[.)])[ \t]+$|[\"“‘(\[]$|[—–][ ]?$"
+)
 _TOKEN = re.compile(rf"{_HONORIFIC}|(?:{_U}\.)+|[^\s]+")
 _TICKET = re.compile(r"[A-Z][A-Z0-9]+-\d+")
 _CAMEL = re.compile(r"(?!Mc|Mac|De|Di|La|Le|Fitz|O')[A-Z][a-z0-9]+[A-Z]\w*")
 _IDENTIFIER_LIKE = re.compile(r"[\w./-]*(?:_|/|::|\w\.\w)[\w./-]*")
 _SPEAKER = re.compile(rf"^[ \t]*({_U}[\w.'’-]*(?:[ ]{_U}[\w.'’-]*){{0,3}})(?=:[ ])", re.MULTILINE)
 _LOWER_WORD = re.compile(r"(?<![\w])[a-z]\w+")
-_PAREN = re.compile(r"\(([^()\n]{2,80})\)")
 _KANA_ANY = re.compile(r"[\u3040-\u30ff]")
 _HAN_FUNCTION = frozenset("的了是在和与與于於都为為有不这這那也就而及")
 _CJK_EDGE = frozenset("、，。；：！？（）()「」『』《》〈〉·・ \n\t,.")
 _LINKS = frozenset(
-    "of the de la las los del della di da do dos das du des van der den von le les el al bin ibn ben bint zu zur af av y upon sur &".split()
+    """of the de la las los del della di da do dos das du des van der den von le les el al bin ibn
+    ben bint zu zur af av y upon sur &""".split()
 )
 
 
-# --- acronyms ------------------------------------------------------------------------------------------------------
-
-def _best_long_form(short: str, words: str) -> int | None:
-    """Where in `words` the long form of `short` starts, matching letters from right to left (Schwartz & Hearst 2003)."""
-    s, w = len(short) - 1, len(words) - 1
-    while s >= 0:
-        ch = short[s].casefold()
-        if not ch.isalnum():
-            s -= 1
-            continue
-        while w >= 0 and (words[w].casefold() != ch or (s == 0 and w > 0 and words[w - 1].isalnum())):
-            w -= 1
-        if w < 0:
-            return None
-        w -= 1
-        s -= 1
-    return words.rfind(" ", 0, w + 2) + 1
-
-
-def _is_short_form(text: str) -> bool:
-    return (
-        2 <= len(text) <= 10
-        and text.count(" ") <= 1
-        and text[0].isalnum()
-        and sum(ch.isupper() for ch in text) >= 2
-        and not text.isdigit()
-    )
-
-
-def extract_acronyms(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Pairs of (span of the short form, span of the long form) that the text defines in brackets."""
-    if "(" not in text:
-        return []
-    found = []
-    for m in _PAREN.finditer(text):
-        inner = re.split(r"[,;]", m[1])[0].strip()
-        at = m.start(1) + m[1].find(inner)
-        if _is_short_form(inner):  # long form (SHORT)
-            before = text[max(0, m.start() - 160) : m.start()].rstrip()
-            cut = max(before.rfind(ch) for ch in "\n;()") + 1
-            base, before = max(0, m.start() - 160) + cut, before[cut:]
-            limit = min(len(inner) + 5, 2 * len(inner))
-            starts = [w.start() for w in re.finditer(r"\S+", before)]
-            if len(starts) > limit:
-                base += starts[-limit]
-                before = before[starts[-limit] :]
-            begin = _best_long_form(inner, before)
-            if begin is not None and len(before) - begin > len(inner) and inner not in before[begin:].split():
-                found.append(((at, at + len(inner)), (base + begin, base + len(before))))
-        else:  # SHORT (long form)
-            prev = re.search(r"([^\s()]{2,10})[ ]$", text[max(0, m.start() - 12) : m.start()])
-            if prev and _is_short_form(prev[1]) and " " in inner:
-                begin = _best_long_form(prev[1], inner)
-                if begin == 0 and len(inner.split()) <= min(len(prev[1]) + 5, 2 * len(prev[1])):
-                    s = m.start() - 1 - len(prev[1])
-                    found.append(((s, s + len(prev[1])), (at, at + len(inner))))
-    return found
-
-
 # --- dates ---------------------------------------------------------------------------------------------------------
+
 
 def _date_keys(surface: str) -> list[str]:
     """ISO keys of a date, the precise one first and then its month: `8 May, 2023` → `2023-05-08`, `2023-05`."""
@@ -259,6 +150,7 @@ def _date_keys(surface: str) -> list[str]:
 
 # --- names ---------------------------------------------------------------------------------------------------------
 
+
 def _opens(text: str, at: int) -> bool:
     """Whether a word at this offset would be capitalised whatever it is."""
     return at == 0 or _OPENING.search(text, max(0, at - 8), at) is not None
@@ -282,7 +174,7 @@ def extract_mentions(text: str, title: str = "") -> list[Mention]:
             out[start, end, k] = Mention(start, end, surface, sys.intern(k), kind)
 
     # Words that are capitalised where they need not be; the title and the speakers count as such places.
-    known: set[str] = {w for w in _name_words(title)} if title else set()
+    known: set[str] = set(_name_words(title)) if title else set()
     speakers = {(m.start(1), m.end(1)) for m in _SPEAKER.finditer(text)} if ": " in text else set()
     for s, e in speakers:
         if text[s:e].lower() not in STOP:
@@ -290,7 +182,7 @@ def extract_mentions(text: str, title: str = "") -> list[Mention]:
             known.update(text[s:e].split())
     lower = set(_LOWER_WORD.findall(text))
     matches = list(_SCAN.finditer(text))
-    runs: list[tuple[int, int, list[tuple[int, int, str]], bool]] = []
+    runs: list[tuple[int, int, list[Token], bool]] = []
     caps_lines = _all_caps_lines(text)
     nested: list[tuple[int, int]] = []
     for m in matches:
@@ -298,7 +190,14 @@ def extract_mentions(text: str, title: str = "") -> list[Mention]:
         # `lastgroup` is the last closed group, which for a name is `name` itself.
         start, end = m.span()
         if group in ("name", "num"):
-            runs.append((start, end, [(start + t.start(), start + t.end(), t[0]) for t in _TOKEN.finditer(m[0])], _opens(text, start)))
+            runs.append(
+                (
+                    start,
+                    end,
+                    [(start + t.start(), start + t.end(), t[0]) for t in _TOKEN.finditer(m[0])],
+                    _opens(text, start),
+                )
+            )
         elif group == "quote":
             n = 2 if m[0].startswith("``") else 1
             inner = text[start + n : end - n]
@@ -308,7 +207,12 @@ def extract_mentions(text: str, title: str = "") -> list[Mention]:
                 continue
             if text[start - 1 : start] == "=" and inner.islower():  # an attribute's value in markup
                 continue
-            if 0 < len(words) <= 8 and words[0][0].isalnum() and (words[0][0].isupper() or not words[0].isascii() or len(words) <= 4) and not inner.rstrip().endswith((",", ":", ";")):
+            if (
+                0 < len(words) <= 8
+                and words[0][0].isalnum()
+                and (words[0][0].isupper() or not words[0].isascii() or len(words) <= 4)
+                and not inner.rstrip().endswith((",", ":", ";"))
+            ):
                 pad = len(inner) - len(inner.lstrip())
                 add(start + n + pad, start + n + pad + len(inner.strip()), "quoted")
             nested.append((start + n, end - n))
@@ -324,22 +228,37 @@ def extract_mentions(text: str, title: str = "") -> list[Mention]:
             if inner.strip() and len(inner.split()) <= 3:
                 add(start + 1, end - 1, "identifier", normalise_identifier(inner.strip()))
         elif group == "url":
-            add(start, len(m[0].rstrip(".,;:!?")) + start, "identifier", normalise_identifier(re.sub(r"^(?:https?://)?(?:www\.)?", "", m[0].rstrip(".,;:!?"))))
+            add(
+                start,
+                len(m[0].rstrip(".,;:!?")) + start,
+                "identifier",
+                normalise_identifier(re.sub(r"^(?:https?://)?(?:www\.)?", "", m[0].rstrip(".,;:!?"))),
+            )
         elif group in ("mail", "flag", "path", "ident"):
             add(start, end, "identifier", normalise_identifier(m[0]))
-        elif group == "kana":
+        elif group == "kana" or (
+            group == "han"
+            and (
+                2 <= end - start <= 8
+                and not _HAN_FUNCTION.intersection(m[0])
+                and (
+                    _KANA_ANY.search(text) is not None
+                    or (
+                        (start == 0 or text[start - 1] in _CJK_EDGE)
+                        and (end == len(text) or text[end] in _CJK_EDGE)
+                        and end - start <= 6
+                    )
+                )
+            )
+        ):
             add(start, end, "name")
-        elif group == "han":
-            if 2 <= end - start <= 8 and not _HAN_FUNCTION.intersection(m[0]) and (
-                _KANA_ANY.search(text) is not None
-                or ((start == 0 or text[start - 1] in _CJK_EDGE) and (end == len(text) or text[end] in _CJK_EDGE) and end - start <= 6)
-            ):
-                add(start, end, "name")
     for s, e in nested:  # names inside quotation marks
         for m in _SCAN.finditer(text, s, e):
             if m.lastgroup in ("name", "num"):
                 a, b = m.span()
-                runs.append((a, b, [(a + t.start(), a + t.end(), t[0]) for t in _TOKEN.finditer(m[0])], _opens(text, a)))
+                runs.append(
+                    (a, b, [(a + t.start(), a + t.end(), t[0]) for t in _TOKEN.finditer(m[0])], _opens(text, a))
+                )
     runs.sort(key=lambda r: (r[0], r[1]))
     for start, _end, tokens, opening in runs:
         if any(a <= start < b for a, b in caps_lines):
@@ -371,7 +290,9 @@ def _all_caps_lines(text: str) -> list[tuple[int, int]]:
     return out
 
 
-def _name_run(tokens, opening, known, lower, folded, add) -> None:
+def _name_run(
+    tokens: list[Token], opening: bool, known: set[str], lower: set[str], folded: set[str] | None, add: Add
+) -> None:
     """Mentions of one run of capitalised words: itself, and what its `of` and possessives separate."""
     # A full stop that ended a sentence: "... in the U.S. The army ..."
     for i in range(1, len(tokens)):
@@ -390,7 +311,7 @@ def _name_run(tokens, opening, known, lower, folded, add) -> None:
             tokens = tokens[1:]
             opening = False
         elif opening and bare not in known and (len(tokens) == 1 or low in lower):
-            if len(bare) > 1 and bare.isupper() and not low in lower and len(tokens) == 1 and folded is None:
+            if len(bare) > 1 and bare.isupper() and low not in lower and len(tokens) == 1 and folded is None:
                 break  # an acronym at the start of a sentence
             tokens = tokens[1:]
             opening = False
@@ -420,7 +341,7 @@ def _name_run(tokens, opening, known, lower, folded, add) -> None:
     for i, (_s, _e, tok) in enumerate(tokens):
         if tok == "of" or (tok.endswith(("'s", "’s")) and i + 1 < len(tokens)):
             left = tokens[cut:i] if tok == "of" else tokens[cut : i + 1]
-            if left and (len(left) > 1 or tok != "of") :
+            if left and (len(left) > 1 or tok != "of"):
                 _emit(left, add)
             cut, after_possessive = i + 1, tok != "of"
             while cut < len(tokens) and tokens[cut][2] in _LINKS:
@@ -429,12 +350,13 @@ def _name_run(tokens, opening, known, lower, folded, add) -> None:
         _emit(tokens[cut:], add)
 
 
-def _end(tokens) -> int:
+def _end(tokens: list[Token]) -> int:
     """End of the last token, its possessive left out."""
     return tokens[-1][0] + len(_strip_possessive(tokens[-1][2]))
 
 
-def _emit(tokens, add) -> None:
+def _emit(tokens: list[Token], add: Add) -> None:
+    """One mention of these words, with its kind."""
     if len(tokens) == 1:
         word = _strip_possessive(tokens[0][2])
         low = word.lower()
@@ -479,7 +401,7 @@ def title_keys(title: str) -> list[str]:
 
 def title_mentions(title: str) -> list[Mention]:
     """Mentions in a title: the title as an entity (kind `title`), and the names and dates within it."""
-    out = {}
+    out: dict[str, Mention] = {}
     bare = _QUALIFIER.sub("", title.strip())
     for key in title_keys(title):
         form = next(f for f in (title.strip(), bare, bare.split(",")[0]) if normalise(f) == key)
@@ -490,10 +412,12 @@ def title_mentions(title: str) -> list[Mention]:
     return sorted(out.values(), key=lambda m: (m.start, -m.end, m.key))
 
 
-def _own_title(text: str, title: str, add) -> None:
+def _own_title(text: str, title: str, add: Add) -> None:
     """Occurrences of the passage's own title in its text, whatever their case or script."""
     bare = _QUALIFIER.sub("", title.strip())
     if 1 < len(bare) <= 80 and normalise(bare) not in STOP:
         key = normalise(bare)
-        for m in re.finditer(rf"(?<!\w){re.escape(bare)}(?!\w)" if bare.isascii() else re.escape(bare), text, re.IGNORECASE):
+        for m in re.finditer(
+            rf"(?<!\w){re.escape(bare)}(?!\w)" if bare.isascii() else re.escape(bare), text, re.IGNORECASE
+        ):
             add(m.start(), m.end(), "title", key)

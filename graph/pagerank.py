@@ -1,6 +1,6 @@
 """Personalized PageRank by power iteration over a column-stochastic CSR matrix.
 
-x ← (1 − damping) · reset + damping · (W x + lost · reset), where ``lost`` is the mass at nodes without edges, which goes
+x ← (1 − damping) · reset + damping · (W x + lost · reset), where ``lost`` is the mass at nodes without edges: it goes
 back to the reset, as in networkx and igraph. Haveliwala, "Topic-Sensitive PageRank", 2002; damping 0.5 is HippoRAG's.
 """
 

@@ -1,0 +1,1 @@
+"""What a memory is made of: pure functions over text and arrays."""

@@ -121,7 +121,9 @@ class SentenceTransformersEmbedder:
         self._model = _load_sentence_transformer(spec)
         dimensions = self._model.get_embedding_dimension()
         if dimensions is None:
-            raise ModelError(f"The model {spec.model} does not tell its dimensions.", "Name a sentence-embedding model.")
+            raise ModelError(
+                f"The model {spec.model} does not tell its dimensions.", "Name a sentence-embedding model."
+            )
         self.dimensions = int(dimensions)
 
     def encode(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
@@ -153,7 +155,7 @@ def _load_sentence_transformer(spec: EmbedderSpec) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     options: dict[str, Any] = {"dtype": torch.bfloat16} if spec.precision == "bfloat16" else {}
     try:
         return SentenceTransformer(source, device="cpu", model_kwargs=options)
@@ -212,7 +214,12 @@ class OpenAIEmbedder:
             response = self._client.embeddings.create(
                 model=self._spec.model, input=list(texts), encoding_format="float", **options
             )
-        except (openai.APITimeoutError, openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError) as e:
+        except (
+            openai.APITimeoutError,
+            openai.APIConnectionError,
+            openai.RateLimitError,
+            openai.InternalServerError,
+        ) as e:
             raise ModelUnavailable(
                 f"The embeddings endpoint did not answer: {e}.", "Check embedding.base_url and run the build again."
             ) from e
@@ -254,7 +261,8 @@ class HashingEmbedder:
 def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows scaled to length 1; a zero row stays zero."""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    scaled: NDArray[np.float32] = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return scaled
 
 
 def token_counter(spec: EmbedderSpec) -> TokenCounter:

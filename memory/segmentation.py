@@ -115,7 +115,9 @@ def _split(
             yield from _halves(text, piece, size, count_tokens, target)
 
 
-def _halves(text: str, block: Block, tokens: int, count_tokens: TokenCounter, target: int) -> Iterator[tuple[Block, int]]:
+def _halves(
+    text: str, block: Block, tokens: int, count_tokens: TokenCounter, target: int
+) -> Iterator[tuple[Block, int]]:
     """Cut near the middle, at white space where there is some nearby, until every piece is within the target."""
     if tokens <= target or block.end - block.start < 2:
         yield block, tokens

@@ -123,7 +123,7 @@ def _failures(result: ExecuteInProcessResult) -> list[str]:
         if not item.passed
     ]
     for event in result.all_events:
-        if not event.is_step_failure or event.step_key == "snapshot_gate" and messages:
+        if not event.is_step_failure or (event.step_key == "snapshot_gate" and messages):
             continue
         failure = event.step_failure_data
         if failure.user_failure_data:

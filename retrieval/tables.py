@@ -110,7 +110,8 @@ class SearchedTable:
             return EMPTY
         from lancedb.query import MatchQuery
 
-        query = self._table.query().nearest_to_text(MatchQuery(text, FTS_COLUMN)).select(["passage_id", "_score"])
+        match: Any = MatchQuery
+        query = self._table.query().nearest_to_text(match(text, FTS_COLUMN)).select(["passage_id", "_score"])
         found = await (query.where(where) if where else query).limit(limit).to_arrow()
         return Ranking.of(found["passage_id"].to_pylist(), found["_score"].to_numpy(), limit)
 

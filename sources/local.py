@@ -32,9 +32,13 @@ class LocalReader:
         """Every wanted file, sorted by path; links that leave the root, dangling links and devices are rejected."""
         root, only = self._root()
         if only is not None:
-            found = [self._entry(only, root, os.path.join(root, only))]
-        else:
-            found = list(self._walk(root, PathFilter(self.spec, self._ignore_lines(root))))
+            yield self._entry(only, os.path.join(root, only))
+            return
+        before = os.stat(root)
+        found = list(self._walk(root, PathFilter(self.spec, self._ignore_lines(root))))
+        if self._root()[0] != root or not os.path.samestat(before, os.stat(root)):
+            remedy = "Run again once it is mounted and in place; nothing was deleted."
+            raise unavailable(self.spec, "its folder was replaced while it was listed", remedy)
         found.sort(key=lambda item: item.path)
         yield from found
 
@@ -131,7 +135,7 @@ class LocalReader:
             return Rejected(path, *_outside(path), transient=False)
         return None if stat.S_ISDIR(status.st_mode) else _item(path, status)
 
-    def _entry(self, path: str, root: str, full: str) -> Item | Rejected:
+    def _entry(self, path: str, full: str) -> Item | Rejected:
         try:
             return _item(path, os.stat(full))
         except OSError as error:

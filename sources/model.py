@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
-from errors import DocumentUnreadable, MemlakeError, SettingsError
+from errors import MemlakeError, SettingsError, Transient
 from memory.parsing import ParseLimits
 
 SourceKind = Literal["files", "jsonl", "chat"]
@@ -74,7 +74,7 @@ class Rejected:
     @classmethod
     def of(cls, path: str, error: MemlakeError) -> Rejected:
         """The rejection that stands for an error raised while ``path`` was read."""
-        return cls(path, error.message, error.remedy, isinstance(error, DocumentUnreadable))
+        return cls(path, error.message, error.remedy, isinstance(error, Transient))
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,9 +115,11 @@ class RemoteReader:
             raise FileNotFoundError(root)
         found = {}
         for name, info in infos.items():
-            if name == root and info.get("type") == "file" and not name.endswith("/"):
+            if name.endswith("/") or info.get("type") == "directory":
+                continue
+            if name == root:
                 found[name.rpartition("/")[2]] = info
-            elif name.startswith(root + "/") and not name.endswith("/") and info.get("type") == "file":
+            elif name.startswith(root + "/"):
                 found[name[len(root) + 1 :]] = info
         return found
 
@@ -188,6 +190,8 @@ def _item(path: str, info: Mapping[str, Any]) -> Item | Rejected:
         checked_parts(path)
     except MemlakeError as error:
         return Rejected.of(path, error)
+    if info.get("type") != "file":
+        return Rejected(path, f"{path}: it is a link or a device.", "Remove or exclude it.", transient=False)
     size = int(info.get("size") or 0)
     return Item(path, size, f"{size:x}-{_version(info)}")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -110,9 +110,7 @@ def migrate(connection: Connection) -> None:
         connection.begin()
         try:
             connection.execute(sql)
-            connection.execute(
-                "INSERT INTO schema_migrations VALUES (?, ?, now() AT TIME ZONE 'UTC')", [version, name]
-            )
+            connection.execute("INSERT INTO schema_migrations VALUES (?, ?, now() AT TIME ZONE 'UTC')", [version, name])
         except BaseException:
             connection.rollback()
             raise
@@ -129,9 +127,10 @@ def migrations() -> list[tuple[int, str, str]]:
     return sorted(found)
 
 
-def frame(connection: Connection, sql: str, parameters: list[object] | dict[str, object] | None = None) -> pl.DataFrame:
+def frame(connection: Connection, sql: str, parameters: Mapping[str, object] | None = None) -> pl.DataFrame:
     """The rows of a query as a Polars frame."""
-    return connection.sql(sql, params=parameters).pl()
+    rows: pl.DataFrame = connection.sql(sql, params=dict(parameters or {})).pl()
+    return rows
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -148,8 +147,6 @@ def storage_full(layout: LakeLayout) -> StorageFull:
         f"The disk under {layout.root} is full; what was committed before is intact.",
         "Free some space and run the build again: it goes on where it stopped.",
     )
-
-
 
 
 @contextmanager

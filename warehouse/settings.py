@@ -106,11 +106,25 @@ class GraphSettings(Section):
     )
 
 
+class FusionSettings(Section):
+    """How the channels become one order; see retrieval/fusion.py for the formula."""
+
+    dense_weight: float = Field(1.0, ge=0, description="Factor on the trust in the dense channel.")
+    lexical_weight: float = Field(1.0, ge=0, description="Factor on the trust in the lexical channel.")
+    judged: int = Field(20, ge=1, description="Best candidates that tell how far to trust a channel.")
+    graph_weight: float = Field(0.5, ge=0, le=1, description="Share of PageRank; the rest is dense and lexical.")
+    seed_passages: int = Field(20, ge=1, description="Passages that PageRank starts from.")
+    entity_share: float = Field(0.5, ge=0, le=1, description="Share of the start on the question's entities.")
+    hop_weight: float = Field(0.4, ge=0, description="Weight of one hop along shared entities.")
+    hop_passages: int = Field(10, ge=1, description="Passages that the hop starts from.")
+
+
 class RetrievalSettings(Section):
     """How a query is answered; read by the client, so a change needs no rebuild."""
 
     k: int = Field(10, ge=1, description="Passages returned.")
     candidates: int = Field(200, ge=1, description="Candidates taken from each channel before fusion.")
+    fusion: FusionSettings = Field(default_factory=FusionSettings)
 
 
 class AnswerSettings(Section):
@@ -122,6 +136,9 @@ class AnswerSettings(Section):
     model: str | None = Field(None, description="For openai: the model's name.")
     base_url: str | None = Field(None, description="For openai: the endpoint; the key comes from OPENAI_API_KEY.")
     passages: int = Field(5, ge=1, description="Passages read for an answer.")
+    min_similarity: float = Field(
+        0.4, ge=-1, le=1, description="For extractive: below this cosine to the question nothing is an answer."
+    )
     timeout_seconds: float = Field(60.0, gt=0, description="For openai: how long one call may take.")
 
 

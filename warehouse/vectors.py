@@ -200,11 +200,16 @@ def _maintain(table: Table, changed: bool) -> None:
     """Compact when small files have piled up; index anew when rows changed or the index does not cover them."""
     from lancedb.index import FTS
 
-    if changed and table.stats()["fragment_stats"]["num_fragments"] > _MAX_FRAGMENTS:
+    if changed and _fragments(table) > _MAX_FRAGMENTS:
         table.optimize(cleanup_older_than=_KEEP_VERSIONS)
     index = next((item for item in table.list_indices() if list(item.columns) == [FTS_COLUMN]), None)
     if index is None or changed or _unindexed(table, index.name):
         table.create_index(FTS_COLUMN, config=FTS(language="English", stem=True, remove_stop_words=True), replace=True)
+
+
+def _fragments(table: Table) -> int:
+    stats: Any = table.stats()
+    return int(stats["fragment_stats"]["num_fragments"])
 
 
 def _unindexed(table: Table, index: str) -> int:
@@ -245,8 +250,10 @@ def vector_problems(layout: LakeLayout, space: str, name: str, version: int) -> 
         column = batch["vector"]
         values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
         norms = np.linalg.norm(values, axis=1)
-        for row in np.flatnonzero(~np.isfinite(norms) | (np.abs(norms - 1) > 1e-3)):
-            problems.append(f"passage {batch['passage_id'][int(row)]} of {batch['path'][int(row)]} has no usable vector")
+        bad = np.flatnonzero(~np.isfinite(norms) | (np.abs(norms - 1) > 1e-3)).tolist()
+        problems.extend(
+            f"passage {batch['passage_id'][row]} of {batch['path'][row]} has no usable vector" for row in bad
+        )
     return problems
 
 

@@ -24,7 +24,7 @@ from memory.parsing.text import first_heading, parse_markdown, parse_plain
 
 __all__ = ["ParseLimits", "ParsedText", "normalise", "one_line", "parse", "parse_date", "readable_stem"]
 
-_NOISY_LOGGERS = ("pypdf", "markdownify", "charset_normalizer")
+_NOISY_LOGGERS = ("pypdf", "bs4", "mammoth", "charset_normalizer")
 
 
 def parse(data: bytes, path: str, limits: ParseLimits) -> ParsedText:

@@ -61,7 +61,7 @@ def _from_words(text: str) -> date | None:
 
     bare = re.sub(r"\([^)]*\)", " ", text)
     days = set()
-    for default in (datetime(2000, 1, 1), datetime(2003, 2, 2)):
+    for default in (datetime(2000, 1, 1), datetime(2003, 2, 2)):  # noqa: DTZ001 - only their dates are used
         try:
             days.add(parser.parse(bare, default=default, ignoretz=True).date())
         except (ValueError, OverflowError, ArithmeticError, TypeError, AttributeError, IndexError):

@@ -29,7 +29,7 @@ _DATES = (
     *("article:published_time", "og:published_time", "datepublished", "dc.date.issued", "dcterms.issued", "dc.date"),
     *("dcterms.created", "dcterms.date", "citation_publication_date", "pubdate", "publishdate", "publish-date", "date"),
 )
-_INLINE_IMAGE = re.compile(r"!\[([^\]]*)\]\(data:[^)\s]*(?:\s[^)]*)?\)")
+_INLINE_IMAGE = re.compile(r"!\[([^\]]{0,1000})\]\(data:[^)\s]*(?:\s[^)]*)?\)")
 
 
 def parse_html(data: bytes, path: str) -> Draft:
@@ -48,8 +48,8 @@ def parse_html(data: bytes, path: str) -> Draft:
 
 
 def soup_to_markdown(soup: BeautifulSoup) -> str:
-    """The body of ``soup`` as Markdown; plain text when it is nested deeper than ``MAX_DEPTH``."""
-    if _depth(soup) > MAX_DEPTH:
+    """The body of ``soup`` as Markdown; plain text when it is empty or nested deeper than ``MAX_DEPTH``."""
+    if not soup.get_text(strip=True) or _depth(soup) > MAX_DEPTH:
         return (soup.body or soup).get_text("\n", strip=True)
     from markitdown.converters import HtmlConverter
 

@@ -35,7 +35,8 @@ _MIN_MULTI_BYTES = 32
 _MAX_FRONT_MATTER = 64 * 1024
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)(?<=\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*")
+_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+")
+_MAX_HEADING = 2_000
 _UNICODE_REMEDY = "Save it as UTF-8."
 
 
@@ -96,12 +97,16 @@ def first_heading(text: str) -> str | None:
     for line in text.split("\n"):
         if match := _FENCE.match(line):
             fence = "" if fence and match[1].startswith(fence) else fence or match[1]
-        elif not fence and (heading := _HEADING.fullmatch(line)) and (words := _unmarked(heading[1])):
+        elif not fence and (mark := _HEADING.match(line)) and (words := _unmarked(line[mark.end() :])):
             return words
     return None
 
 
 def _unmarked(heading: str) -> str | None:
+    heading = heading.strip()[:_MAX_HEADING]
+    bare = heading.rstrip("#")
+    if bare != bare.rstrip() or not bare:  # closing marks stand apart from the words; those of ``C#`` do not
+        heading = bare
     heading = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", heading)
     return one_line(re.sub(r"[*`]|(?<!\w)_+|_+(?!\w)", "", heading))
 

@@ -1,0 +1,8 @@
+"""Retrieval: open a snapshot, search it, answer from it."""
+
+from __future__ import annotations
+
+from retrieval.client import MemoryClient
+from retrieval.model import CHANNELS, Answer, Citation, Filters, Hit, Location, Span
+
+__all__ = ["CHANNELS", "Answer", "Citation", "Filters", "Hit", "Location", "MemoryClient", "Span"]

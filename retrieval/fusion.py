@@ -1,0 +1,157 @@
+"""Fusion: from what the channels found to one order of passages.
+
+No channel is best everywhere, so each query decides how far to trust a searched channel, by how sharply its scores
+fall. For the candidates of every channel, with settings in `code`:
+
+1. ``scaled(c)``: the channel's scores to [0, 1]; the best is 1, the last of a full list is 0.
+2. ``trust(c) = 1 − mean of the `judged` best scaled scores``: few scores near the best mean that something was found.
+3. ``base = Σ share(c) · scaled(c)``, ``share(c) = trust(c) · weight(c)``, normalised to sum 1 over dense and lexical.
+4. the graph channel: personalized PageRank from a reset with `entity_share` on the question's entities and the rest on
+   the `seed_passages` best of ``base``, in proportion to ``base ** 2``; its best passage is 1.
+5. ``mixed = (1 − graph_weight) · base + graph_weight · graph``.
+6. ``score = mixed + hop_weight · hop(mixed)``: one hop along shared entities (``graph.hop``).
+
+After HippoRAG 2 (arXiv 2502.14802), which resets on every passage with a weight of 0.05; with entities found by rules
+that drowns either the question's entities or the order of the passages, so ours resets on the best passages only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graph.compiled import CompiledGraph
+from graph.hop import best, hop
+from graph.pagerank import personalized_pagerank
+from retrieval.tables import Ranking
+from warehouse.settings import FusionSettings
+
+Scores = NDArray[np.float32]
+_HOP_CAP = 100
+_SEED_POWER = 2.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fused:
+    """Passages in fused order, and where each channel had them."""
+
+    ids: tuple[str, ...]
+    scores: Scores
+    ranks: Mapping[str, Mapping[str, int]]
+    """Channel to passage id to rank, from 1."""
+
+
+def fuse(
+    searched: Mapping[str, Ranking],
+    start: Mapping[str, Ranking],
+    graph: CompiledGraph | None,
+    linked: tuple[NDArray[np.int64], Scores],
+    settings: FusionSettings,
+    full: int,
+    k: int,
+    allowed: set[str] | None = None,
+) -> Fused:
+    """Fuse the searched channels and, unless ``graph`` is ``None``, the graph channel.
+
+    Args:
+        searched: ``dense`` and ``lexical``, or one of them, or none where only the graph is asked.
+        start: the rankings that the graph channel starts from; ``searched``, or ``dense`` where that is empty.
+        linked: entity rows of the question and their weights.
+        full: how many candidates a channel was asked for.
+        k: how many passages to return.
+        allowed: ids that a filter lets through; ``None`` for all.
+    """
+    ranks = {name: {key: rank for rank, key in enumerate(ranking.ids, 1)} for name, ranking in searched.items()}
+    if graph is None:
+        base = base_scores(searched, settings, full)
+        keys = sorted(base, key=lambda key: (-base[key], key))[:k]
+        return Fused(tuple(keys), np.array([base[key] for key in keys], dtype=np.float32), ranks)
+
+    begun = _on_nodes(graph, base_scores(start, settings, full))
+    walked = walk_scores(graph, begun, linked, settings)
+    ranks["graph"] = _ranks_of(graph, walked, full, allowed)
+    if searched:
+        weight = np.float32(settings.graph_weight)
+        mixed = (1 - weight) * begun + weight * walked
+    else:
+        mixed = walked
+    score = mixed + np.float32(settings.hop_weight) * hop(graph, mixed, linked[0], settings.hop_passages, _HOP_CAP)
+    if allowed is not None:
+        inside = np.zeros(graph.passages, dtype=bool)
+        permitted = graph.passage_nodes(sorted(allowed))
+        inside[permitted[permitted >= 0]] = True
+        score = np.where(inside, score, np.float32(0))
+    order = best(score, k)
+    return Fused(tuple(graph.passage_keys[node].decode() for node in order), score[order], ranks)
+
+
+def scaled(scores: Scores, full: int) -> Scores:
+    """Scores of one channel to [0, 1]: the best is 1; the last of a full list is 0, of a shorter one a score of 0."""
+    if not len(scores):
+        return scores
+    top = scores.max()
+    floor = scores.min() if len(scores) >= full else min(np.float32(0), scores.min())
+    return (scores - floor) / (top - floor) if top > floor else np.ones_like(scores)
+
+
+def trust(scaled_scores: Scores, judged: int) -> float:
+    """One minus the mean of the ``judged`` best scaled scores; a missing hit counts as 0.
+
+    A word that only two passages bear makes the lexical channel nearly certain; twenty equal scores make it worthless.
+    """
+    top = np.sort(scaled_scores)[::-1][:judged]
+    return float(1.0 - top.sum() / judged) if len(top) else 0.0
+
+
+def walk_scores(
+    graph: CompiledGraph, base: Scores, linked: tuple[NDArray[np.int64], Scores], settings: FusionSettings
+) -> Scores:
+    """The graph channel: PageRank of every passage, its best 1; all zero where there is nothing to start from."""
+    entities, weights = linked
+    reset = np.zeros(graph.passages + graph.entities, dtype=np.float32)
+    seeds = best(base, settings.seed_passages)
+    share = settings.entity_share if len(entities) and len(seeds) else float(len(entities) > 0)
+    if len(seeds):
+        mass = base[seeds] ** np.float32(_SEED_POWER)
+        reset[seeds] = (1 - share) * mass / mass.sum()
+    if len(entities):
+        reset[graph.passages + entities] = share * weights / weights.sum()
+    if not reset.any():
+        return np.zeros(graph.passages, dtype=np.float32)
+    walked = personalized_pagerank(graph.walk(), reset, graph.dangling())[: graph.passages]
+    peak = float(walked.max(initial=0.0))
+    return walked / np.float32(peak) if peak > 0 else walked
+
+
+def base_scores(searched: Mapping[str, Ranking], settings: FusionSettings, full: int) -> dict[str, float]:
+    """Steps 1 to 3: passage id to base score."""
+    weights = {"dense": settings.dense_weight, "lexical": settings.lexical_weight}
+    by_channel = {name: scaled(ranking.scores, full) for name, ranking in searched.items() if ranking.ids}
+    shares = {name: trust(scores, settings.judged) * weights[name] for name, scores in by_channel.items()}
+    total = sum(shares.values())
+    if total <= 0:
+        shares, total = dict.fromkeys(by_channel, 1.0), float(len(by_channel))
+    base: dict[str, float] = {}
+    for name, scores in by_channel.items():
+        for key, score in zip(searched[name].ids, scores.tolist(), strict=True):
+            base[key] = base.get(key, 0.0) + score * shares[name] / total
+    return base
+
+
+def _on_nodes(graph: CompiledGraph, scores: Mapping[str, float]) -> Scores:
+    """Scores by id as an array over the graph's passages; an id that the graph does not have is left out."""
+    laid = np.zeros(graph.passages, dtype=np.float32)
+    nodes = graph.passage_nodes(list(scores))
+    known = nodes >= 0
+    laid[nodes[known]] = np.fromiter(scores.values(), dtype=np.float32, count=len(scores))[known]
+    return laid
+
+
+def _ranks_of(graph: CompiledGraph, walked: Scores, full: int, allowed: set[str] | None) -> dict[str, int]:
+    """Ranks in the graph channel of its best candidates."""
+    ids = (graph.passage_keys[node].decode() for node in best(walked, full if allowed is None else graph.passages))
+    kept = (key for key in ids if allowed is None or key in allowed)
+    return {key: rank for rank, key in enumerate(kept, 1) if rank <= full}
