@@ -63,7 +63,7 @@ def refresh_graph(lake: Lake, space: str) -> StepReport:
     written = compiled.save(lake.layout.graph(digest))
     lake.progress.finish()
     state = {"digest": digest, "entities": compiled.entities, "edges": compiled.edges}
-    changes = Changes(added=int(written))
+    changes = Changes(added=compiled.passages if written else 0)
     return _noted(lake, space, step, state, compiled.passages, changes, started)
 
 

@@ -6,6 +6,7 @@ lineage and history in the UI are whole whoever started the work.
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -77,6 +78,9 @@ def build(lake: Lake, sources: Sequence[str] = ()) -> BuildResult:
 
 
 def _run_jobs(lake: Lake, plan: BuildPlan) -> list[str]:
+    if lake.settings.file:
+        os.environ["MEMLAKE_CONFIG"] = str(lake.settings.file)  # the partitions are this file's sources
+
     import dagster as dg
 
     from pipelines.definitions import defs

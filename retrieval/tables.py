@@ -92,6 +92,11 @@ class SearchedTable:
         table = self._run(self._table.query().where(where).select(["passage_id"]).to_arrow())
         return set(table["passage_id"].to_pylist())
 
+    def columns(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """Some columns of every row."""
+        rows: list[dict[str, Any]] = self._run(self._table.query().select(list(names)).to_arrow()).to_pylist()
+        return rows
+
     async def _search(
         self, vector: NDArray[np.float32] | None, text: str | None, limit: int, where: str | None
     ) -> tuple[Ranking, Ranking]:

@@ -194,6 +194,11 @@ class Settings(BaseSettings):
             layers += (TomlConfigSettingsSource(settings_cls, cls._file),)
         return layers
 
+    @property
+    def file(self) -> Path | None:
+        """The file that these settings were read from."""
+        return type(self)._file
+
     def source(self, name: str) -> SourceSettings:
         """The source of that name.
 

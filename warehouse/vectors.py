@@ -22,7 +22,7 @@ import polars as pl
 import pyarrow as pa
 
 from errors import SnapshotError
-from warehouse.database import Changes, Warehouse, is_disk_full, storage_full
+from warehouse.database import Changes, Warehouse, is_disk_full, registered, storage_full
 from warehouse.layout import LakeLayout
 
 if TYPE_CHECKING:
@@ -187,13 +187,16 @@ def _stream(
 ) -> Iterator[pa.RecordBatch]:
     """The rows to write, a chunk at a time; the warehouse is open only while a chunk is read."""
     for chunk in wanted.iter_slices(_CHUNK_ROWS):
-        with warehouse.session("reading vectors") as connection:
-            connection.register("wanted_frame", chunk)
-            rows = connection.sql(_ROWS, params={"embedder": embedder}).to_arrow_table()
+        rows = _read_chunk(warehouse, embedder, chunk)
         texts = zip(*(rows[name].to_pylist() for name in ("title", "heading", "text")), strict=True)
         rows = rows.append_column(FTS_COLUMN, pa.array([searched_text(*parts) for parts in texts]))
         yield from rows.select(schema.names).cast(schema).combine_chunks().to_batches()
         on_progress(chunk.height)
+
+
+def _read_chunk(warehouse: Warehouse, embedder: str, wanted: pl.DataFrame) -> pa.Table:
+    with warehouse.session("reading vectors") as connection, registered(connection, "wanted_frame", wanted):
+        return connection.sql(_ROWS, params={"embedder": embedder}).to_arrow_table()
 
 
 def _maintain(table: Table, changed: bool) -> None:

@@ -1,0 +1,52 @@
+"""``status``: what the lake holds, what was set aside, what the last runs cost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+
+from pipelines.cli.console import ConfigOption, JsonOption, out, print_json, settings_of, size_text
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command()(status)
+
+
+def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show sources, the published snapshot, quarantined documents and what the last build cost."""
+    from derivation.lake import Lake
+    from derivation.status import read_status
+
+    found = read_status(Lake(settings_of(config)))
+    if as_json:
+        print_json(asdict(found))
+        return
+
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = out()
+    console.print(f"Lake       {found.root} ({', '.join(f'{n} {size_text(b)}' for n, b in found.bytes.items())})")
+    if found.snapshot:
+        console.print(f"Published  {found.snapshot} (as of {found.as_of:%Y-%m-%d %H:%M} UTC)")
+    else:
+        console.print("Published  nothing yet; build with: memlake build")
+    if found.held_back:
+        console.print(f"[red]Held back  {found.held_back}: checks failed: {', '.join(found.failed_checks)}[/red]")
+    table = Table("source", "space", "documents", "passages", "mentions", "set aside", box=None, pad_edge=False)
+    for row in found.sources:
+        aside = f"[red]{row.quarantined}[/red]" if row.quarantined else "-"
+        counts = (row.documents, row.passages, row.mentions)
+        table.add_row(row.source, row.space, *(f"{count:,}" for count in counts), aside)
+    console.print(table)
+    for item in found.quarantine:
+        console.print(f"[red]{escape(item.source)}: {escape(item.error)}[/red] {escape(item.remedy)}", soft_wrap=True)
+    if found.last_run:
+        console.print("Last run that did something:")
+        runs = Table("step", "source", "processed", "removed", "failed", "seconds", box=None, pad_edge=False)
+        for step in found.last_run:
+            counts = (step.processed, step.removed, step.failed)
+            runs.add_row(step.step, step.source or "all", *(str(n or "-") for n in counts), f"{step.seconds:.2f}")
+        console.print(runs)
