@@ -41,18 +41,31 @@ def lay_out(folder: Path, date: str) -> None:
             shutil.copyfile(file, target)
 
 
+def build(demo: Path) -> None:
+    """Bring the example lake from the date it has reached to the last one, a snapshot for each."""
+    reached = demo / "reached"
+    done = reached.read_text(encoding="utf-8").strip() if reached.exists() else ""
+    memlake = str(Path(sys.executable).with_name("memlake"))
+    for date in revisions():
+        if date <= done:
+            continue
+        print(f"-- The corpus as of {date}: memlake build --as-of {date}", flush=True)
+        lay_out(demo / "corpus", date)
+        subprocess.run([memlake, "build", "--as-of", date], check=True)
+        reached.write_text(date, encoding="utf-8")
+    if done == revisions()[-1]:
+        subprocess.run([memlake, "build"], check=True)
+
+
 def main(arguments: list[str]) -> None:
+    """See the module's docstring."""
     if arguments == ["--build"]:
-        folder = Path(".demo/corpus")
-        for date in revisions():
-            print(f"--- The corpus as of {date}", flush=True)
-            lay_out(folder, date)
-            subprocess.run([Path(sys.executable).with_name("memlake"), "build", "--as-of", date], check=True)
+        build(Path(".demo"))
         return
-    folder, date = Path(arguments[0]), arguments[1]
-    for each in revisions():
-        if each <= date:
-            lay_out(folder, each)
+    folder, last = Path(arguments[0]), arguments[1]
+    for date in revisions():
+        if date <= last:
+            lay_out(folder, date)
 
 
 if __name__ == "__main__":

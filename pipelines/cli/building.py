@@ -114,7 +114,13 @@ def ui(
     environment.setdefault("PYTHONWARNINGS", "ignore")
     out().print(f"Opening http://127.0.0.1:{port} (stop with Ctrl+C)")
     dagster = str(Path(sys.executable).with_name("dagster"))
-    os.execvpe(dagster, [dagster, "dev", "-m", "pipelines.definitions", "-p", str(port)], environment)
+    workspace = settings.file.with_name("workspace.yaml") if settings.file else None
+    if workspace and workspace.exists():
+        os.chdir(workspace.parent)
+        target = ["-w", workspace.name]
+    else:
+        target = ["-m", "pipelines.definitions"]
+    os.execve(dagster, [dagster, "dev", *target, "-p", str(port)], environment)
 
 
 def _print_plan(planned: BuildPlan) -> None:
