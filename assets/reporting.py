@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from typing import Any, ParamSpec, TypeVar
 
 import dagster as dg
@@ -54,7 +55,7 @@ def raises_failures(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return function(*args, **kwargs)
+            return outside_dagster(function, *args, **kwargs)
         except MemlakeError as error:
             raise dg.Failure(
                 str(error),
@@ -63,6 +64,15 @@ def raises_failures(function: Callable[P, R]) -> Callable[P, R]:
             ) from error
 
     return guarded
+
+
+def outside_dagster(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call ``function`` in an empty context.
+
+    LanceDB's background event loop keeps the context of its last caller until the process ends. Dagster's holds the
+    whole run, and through it native objects that then outlive their libraries and are reported as leaks.
+    """
+    return Context().run(functools.partial(function, *args, **kwargs))
 
 
 def source_scope(context: dg.AssetExecutionContext, lake: Lake) -> tuple[SourceSettings, Scope]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import NoReturn
 
 import typer
 
 from pipelines.cli import building, evaluating, searching, snapshots, status
-from pipelines.cli.console import ExitCode, report
+from pipelines.cli.console import ExitCode, fail
 
 app = typer.Typer(
     name="memlake",
@@ -32,21 +31,8 @@ def main() -> NoReturn:
 
     try:
         app()
-        code = int(ExitCode.DONE)
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(ExitCode.FAILED)
     except (SettingsError, UnknownName, InvalidQuery) as error:
-        code = report(error, ExitCode.USAGE)
+        fail(str(error), ExitCode.USAGE)
     except MemlakeError as error:
-        code = report(error, ExitCode.FAILED)
-    _leave(code)
-
-
-def _leave(code: int) -> NoReturn:
-    """End at once. Tearing down DuckDB, Lance and torch in one interpreter takes a while and prints false leaks."""
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        code = int(ExitCode.FAILED)
-    os._exit(code)
+        fail(str(error), ExitCode.FAILED)
+    sys.exit(ExitCode.DONE)

@@ -63,15 +63,10 @@ def print_json(record: Any) -> None:
     sys.stdout.write(json.dumps(record, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
-def report(error: Exception, code: ExitCode) -> int:
-    """Print an error for a person; returns the exit code."""
-    sys.stderr.write(f"memlake: {error}\n")
-    return int(code)
-
-
 def fail(message: str, code: ExitCode) -> NoReturn:
     """End with a message on standard error."""
-    sys.exit(report(Exception(message), code))
+    sys.stderr.write(f"memlake: {message}\n")
+    sys.exit(int(code))
 
 
 def size_text(count: int) -> str:
