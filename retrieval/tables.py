@@ -9,6 +9,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -122,7 +123,8 @@ class SearchedTable:
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         try:
-            return asyncio.run_coroutine_threadsafe(work, _loop()).result()
+            # In an empty context: the loop keeps the last one, and with it whatever the caller has put there.
+            return Context().run(asyncio.run_coroutine_threadsafe, work, _loop()).result()
         except (RuntimeError, ValueError, pa.ArrowException) as error:
             raise SnapshotError(
                 f"The vectors of {self._place} are damaged or gone: {error}.", "Build them anew with: memlake build"

@@ -1,0 +1,1 @@
+from example import bundled_embedder, example_lake  # noqa: F401
