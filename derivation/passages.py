@@ -11,7 +11,7 @@ import polars as pl
 from derivation.lake import Lake
 from derivation.runner import Inputs, failure
 from errors import MemlakeError
-from memory.segmentation import CODE_VERSION, contextual_text, segment
+from memory.segmentation import CODE_VERSION, segment
 from warehouse.database import Changes, Connection, frame, replace_rows
 from warehouse.delta import Outcome, Scope, Status, Step, Task
 from warehouse.ids import content_id, passage_id
@@ -120,7 +120,7 @@ class Passages:
                     "heading": heading,
                     "tokens": span.tokens,
                     "text": body,
-                    "text_hash": content_id("text", contextual_text(document["title"], heading, body)),
+                    "text_hash": content_id("text", document["title"], heading, body),
                 }
             )
         return rows

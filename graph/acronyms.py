@@ -59,7 +59,7 @@ def extract_acronyms(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]
             if begin is not None and len(before) - begin > len(inner) and inner not in before[begin:].split():
                 found.append(((at, at + len(inner)), (base + begin, base + len(before))))
         else:  # SHORT (long form)
-            prev = re.search(r"([^\s()]{2,10})[ ]$", text[max(0, m.start() - 12) : m.start()])
+            prev = re.search(r"([^\s()]{2,10})[ ]\Z", text[max(0, m.start() - 12) : m.start()])
             if prev and _is_short_form(prev[1]) and " " in inner:
                 begin = _best_long_form(prev[1], inner)
                 if begin == 0 and len(inner.split()) <= min(len(prev[1]) + 5, 2 * len(prev[1])):

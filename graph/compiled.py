@@ -127,7 +127,7 @@ class CompiledGraph:
 
     def save(self, folder: Path) -> bool:
         """Write the graph as ``folder``, whole or not at all; returns whether it was not there yet."""
-        if (folder / _META).exists():
+        if _is_whole(folder):
             return False
         temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.tmp")
         temporary.mkdir(parents=True)
@@ -135,8 +135,8 @@ class CompiledGraph:
             for name, array in self._arrays().items():
                 np.save(temporary / f"{name}.npy", array)
             self.entity_table.write_ipc(temporary / _ENTITIES)
-            meta = {"passages": self.passages, "entities": self.entities, "edges": self.edges}
-            (temporary / _META).write_text(json.dumps(meta), encoding="utf-8")
+            sizes = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
+            (temporary / _META).write_text(json.dumps(sizes), encoding="utf-8")
             shutil.rmtree(folder, ignore_errors=True)
             temporary.replace(folder)
         finally:
@@ -150,6 +150,8 @@ class CompiledGraph:
         Raises:
             SnapshotError: the folder is missing or damaged.
         """
+        if not _is_whole(folder):
+            raise SnapshotError(f"The graph {folder} is damaged or gone.", "Build it anew with: memlake build")
         try:
             arrays = {
                 field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r")
@@ -157,7 +159,7 @@ class CompiledGraph:
                 if field.name != "entity_table"
             }
             table = pl.read_ipc(folder / _ENTITIES)
-        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        except (OSError, EOFError, ValueError, pl.exceptions.PolarsError) as error:
             raise SnapshotError(
                 f"The graph {folder} is damaged or gone: {error}.", "Build it anew with: memlake build"
             ) from error
@@ -165,6 +167,15 @@ class CompiledGraph:
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "entity_table"}
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether every file of a graph is there in the size that was written."""
+    try:
+        sizes = json.loads((folder / _META).read_text(encoding="utf-8"))
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def key_hash(key: str) -> int:

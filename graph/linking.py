@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from graph.compiled import CompiledGraph
 from graph.mentions import extract_mentions
-from graph.normalise import STOP, normalise
+from graph.normalise import NAME_OPENERS, STOP, normalise
 
 KIND_WORDS = frozenset(
     """actor actress album area article artist association author band birthplace body book border brother capital
@@ -75,7 +75,7 @@ def link_question(question: str, graph: CompiledGraph) -> tuple[NDArray[np.int64
 
 def _can_name(words: list[str]) -> bool:
     first, last = words[0], words[-1]
-    if len(words) < 3 and (first in STOP or last in STOP):
+    if len(words) < 3 and (last in STOP or (first in STOP and not (len(words) > 1 and first in NAME_OPENERS))):
         return False
     return len(words) > 1 or not (first in KIND_WORDS or (len(first) < 3 and first.isascii()))
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from calendar import monthrange
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from graph.acronyms import extract_acronyms
-from graph.normalise import STOP, normalise, normalise_identifier
+from graph.normalise import NAME_OPENERS, SHOUTED, STOP, normalise, normalise_identifier
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 KINDS = ("name", "title", "quoted", "date", "identifier", "acronym")
 
@@ -66,7 +67,7 @@ _MONTH = (
     r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?"
     r"|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
 )
-_WORD = rf"(?:{_HONORIFIC}|(?:{_U}\.){{1,4}}(?!\w)|{_U}\w*(?:['’](?!s\b)\w+)*(?:[-‑]\w+)*)"
+_WORD = rf"(?:{_HONORIFIC}|(?:{_U}\.){{1,4}}(?!\w)|{_U}[^\W_]*(?!\w|\.\w+\()(?:['’](?!s\b)\w+)*(?:[-‑]\w+)*)"
 _LINK = (
     r"(?:of(?:[ ]the)?|de(?:[ ](?:la|las|los))?|del|della|di|da|do|dos|das|du|des|van(?:[ ]de[rn]?)?|von(?:[ ]der)?"
     r"|der|den|la|le|les|el|al|bin|ibn|ben|bint|zu|zur|af|av|y|upon|sur|&)"
@@ -79,13 +80,13 @@ _HAN = r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff々〆]"
 _SCAN = re.compile(
     rf"""
     (?P<url>\b(?:https?://|www\.)[^\s<>"'`)\]]+)
-  | (?P<mail>(?<![\w.+-])[\w.+-]{1, 64}@\w[\w-]{0, 63}(?:\.\w[\w-]{0, 63}){1, 8})
+  | (?P<mail>(?<![\w.+-])[\w.+-]{{1,64}}@\w[\w-]{{0,63}}(?:\.\w[\w-]{{0,63}}){{1,8}})
   | (?P<code>`[^`\n]{{2,60}}`(?!`))
   | (?P<quote>“[^”\n]{{2,80}}”|"[^"\n]{{2,80}}"|``[^`'\n]{{2,80}}''|«[^»\n]{{2,80}}»|„[^“”\n]{{2,80}}[“”]
       |(?<!\w)['‘](?={_U}|\d)[^'‘’\n]{{2,60}}['’](?!\w))
   | (?P<bracket>《[^》\n]{{1,40}}》|〈[^〉\n]{{1,40}}〉|「[^」\n]{{1,40}}」|『[^』\n]{{1,40}}』|【[^】\n]{{1,40}}】)
   | (?P<date>\b\d{{4}}-[01]\d(?:-[0-3]\d)?\b
-      |\b[0-3]?\d(?:st|nd|rd|th)?{_SEP}(?:of{_SEP})?{_MONTH}\.?,?(?:{_SEP}\d{{4}}\b|(?!\w))
+      |\b[0-3]?\d(?:st|nd|rd|th)?{_SEP}(?:of{_SEP})?{_MONTH}(?:\.?,?{_SEP}\d{{4}}\b|(?!\w))
       |\b{_MONTH}\.?{_SEP}[0-3]?\d(?:st|nd|rd|th)?\b(?:,?{_SEP}\d{{4}}\b)?
       |\b{_MONTH}\.?,?{_SEP}(?:of{_SEP})?\d{{4}}\b)
   | (?P<flag>(?<![\w-])--?[A-Za-z][\w-]+)
@@ -129,7 +130,7 @@ _LINKS = frozenset(
 def _date_keys(surface: str) -> list[str]:
     """ISO keys of a date, the precise one first and then its month: `8 May, 2023` → `2023-05-08`, `2023-05`."""
     if surface[:4].isdigit() and surface[4:5] == "-":
-        return [surface] if len(surface) == 7 else [surface, surface[:7]]
+        return _iso_keys(*map(int, surface.split("-")))
     month = day = year = None
     for part in re.findall(r"\d+|[A-Za-z]{3,}", surface):
         if part.isdigit():
@@ -141,10 +142,15 @@ def _date_keys(surface: str) -> list[str]:
             month = _MONTHS[part.lower()]
     if month is None:
         return []
-    if day is not None and not 1 <= day <= 31:
-        return []
     if year is None:
-        return [f"--{month:02d}-{day:02d}"] if day else []
+        return [f"--{month:02d}-{day:02d}"] if day and 1 <= day <= 31 else []
+    return _iso_keys(year, month, day)
+
+
+def _iso_keys(year: int, month: int, day: int | None = None) -> list[str]:
+    """The day, if there is one, and its month; nothing for a date that no calendar has."""
+    if not 1 <= month <= 12 or (day is not None and not 1 <= day <= monthrange(max(year, 1), month)[1]):
+        return []
     return ([f"{year:04d}-{month:02d}-{day:02d}"] if day else []) + [f"{year:04d}-{month:02d}"]
 
 
@@ -217,7 +223,8 @@ def extract_mentions(text: str, title: str = "") -> list[Mention]:
                 add(start + n + pad, start + n + pad + len(inner.strip()), "quoted")
             nested.append((start + n, end - n))
         elif group == "bracket":
-            add(start + 1, end - 1, "title" if m[0][0] in "《〈『" else "quoted")
+            a, b = _trimmed(text, start + 1, end - 1)
+            add(a, b, "title" if m[0][0] in "《〈『" else "quoted")
         elif group == "date":
             for key in _date_keys(m[0]):
                 add(start, end, "date", key)
@@ -280,6 +287,12 @@ def extract_mentions(text: str, title: str = "") -> list[Mention]:
     return sorted(out.values(), key=lambda m: (m.start, m.end, m.key))
 
 
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without white space at its ends."""
+    inner = text[start:end]
+    return start + len(inner) - len(inner.lstrip()), start + len(inner.rstrip())
+
+
 def _all_caps_lines(text: str) -> list[tuple[int, int]]:
     """Spans of lines of several words without a lower-case letter: headings, shouting."""
     out, at = [], 0
@@ -295,11 +308,15 @@ def _name_run(
 ) -> None:
     """Mentions of one run of capitalised words: itself, and what its `of` and possessives separate."""
     # A full stop that ended a sentence: "... in the U.S. The army ..."
-    for i in range(1, len(tokens)):
-        if tokens[i - 1][2].endswith(".") and tokens[i][2].lower() in STOP:
-            _name_run(tokens[:i], opening, known, lower, folded, add)
-            _name_run(tokens[i:], True, known, lower, folded, add)
-            return
+    cuts = [i for i in range(1, len(tokens)) if tokens[i - 1][2].endswith(".") and tokens[i][2].lower() in STOP]
+    for begin, end in zip([0, *cuts], [*cuts, len(tokens)], strict=True):
+        _sentence_run(tokens[begin:end], opening or begin > 0, known, lower, folded, add)
+
+
+def _sentence_run(
+    tokens: list[Token], opening: bool, known: set[str], lower: set[str], folded: set[str] | None, add: Add
+) -> None:
+    """The same for a run within one sentence."""
     # Leading words that are not of the name.
     while tokens:
         word = tokens[0][2]
@@ -307,6 +324,8 @@ def _name_run(
         low = bare.lower()
         if low in _LINKS:
             tokens = tokens[1:]
+        elif bare in SHOUTED or _opens_a_name(tokens):
+            break
         elif low in STOP or low in _WEEKDAYS:
             tokens = tokens[1:]
             opening = False
@@ -317,7 +336,7 @@ def _name_run(
             opening = False
         else:
             break
-    while tokens and (tokens[-1][2].lower() in _LINKS or (tokens[-1][2].lower() in STOP)):
+    while tokens and tokens[-1][2] not in SHOUTED and tokens[-1][2].lower() in _LINKS | STOP:
         tokens = tokens[:-1]
     if not tokens:
         return
@@ -330,6 +349,8 @@ def _name_run(
             add(tokens[0][0], tokens[0][1], "date", tokens[0][2])
         tokens = tokens[1:]
     _emit(tokens, add)
+    if not tokens:
+        return
     last = tokens[-1][2]
     if last.isdigit() and len(last) == 4 and len(tokens) > 1:
         tokens = tokens[:-1]
@@ -355,12 +376,22 @@ def _end(tokens: list[Token]) -> int:
     return tokens[-1][0] + len(_strip_possessive(tokens[-1][2]))
 
 
+def _opens_a_name(tokens: list[Token]) -> bool:
+    """Whether the first word, common as it is, belongs to the name: `New York`, but not `New` or `Last Friday`."""
+    if len(tokens) < 2 or tokens[0][2].lower() not in NAME_OPENERS:
+        return False
+    follower = tokens[1][2].lower()
+    return follower not in STOP and follower not in _WEEKDAYS and follower not in _MONTHS and follower not in _LINKS
+
+
 def _emit(tokens: list[Token], add: Add) -> None:
-    """One mention of these words, with its kind."""
+    """One mention of these words, with its kind; none where nothing is left of them."""
+    if not tokens:
+        return
     if len(tokens) == 1:
         word = _strip_possessive(tokens[0][2])
         low = word.lower()
-        if low in STOP or low in _WEEKDAYS or low in _MONTHS or word.isdigit():
+        if word not in SHOUTED and (low in STOP or low in _WEEKDAYS or low in _MONTHS or word.isdigit()):
             return
         if _TICKET.fullmatch(word):
             add(tokens[0][0], tokens[0][0] + len(word), "identifier", normalise_identifier(word))

@@ -12,8 +12,8 @@ from functools import lru_cache
 _POSSESSIVE = re.compile(r"['’ʼ]s\b|(?<=s)['’ʼ](?!\w)")
 _DOTTED = re.compile(r"\b(?:[^\W\d_]\.){2,}(?:[^\W\d_]\b)?")
 _APOSTROPHE = re.compile(r"(?<=\w)['’ʼ`](?=\w)")
-_NOT_WORD = re.compile(r"[^\w+#]+|(?<!\w)[+#]+")
-_ARTICLE = re.compile(r"^(?:the|a|an) (?=.)")
+_NOT_WORD = re.compile(r"(?:[^\w+#]|(?<![\w+#])[+#]+)+")
+_ARTICLE = re.compile(r"^(?:(?:the|a|an) )+(?=.)")
 
 
 def _fold_latin(text: str) -> str:
@@ -72,3 +72,11 @@ STOP = frozenset(
     nice sounds great glad yep nope yup haha lol aw aww four five six seven eight nine ten part section note
     example see also figure table chapter step make using add set run create given based built born died""".split()
 )
+
+# Of those, the ones that names begin with: New York, Great Britain, Second World War, Table Mountain.
+NAME_OPENERS = frozenset(
+    "better early eastern first former good great last late new next old second table third".split()
+)
+
+# Acronyms that are common words when not written in capitals.
+SHOUTED = frozenset({"IT", "US", "WHO"})

@@ -30,14 +30,17 @@ def personalized_pagerank(
         tolerance: bound on the L1 distance to the exact scores.
 
     Raises:
-        ValueError: the reset is negative somewhere or zero everywhere.
+        ValueError: damping is out of range, or the reset is negative somewhere or zero everywhere.
     """
+    if not 0 <= damping < 1:
+        raise ValueError("damping must be in [0, 1)")
     total = float(reset.sum())
     if total <= 0 or reset.min() < 0:
         raise ValueError("the reset must be non-negative and have a positive sum")
     start = (reset / total).astype(np.float32)
     scores = start
-    rounds = int(np.ceil(np.log(tolerance) / np.log(damping))) if damping > 0 else 0
+    # After k rounds what is left to move is at most 2 · damping ** k.
+    rounds = int(np.ceil(np.log(tolerance / 2) / np.log(damping))) if damping > 0 else 0
     for _ in range(rounds):
         lost = float(scores[dangling].sum())
         scores = (1 - damping + damping * lost) * start + damping * (walk @ scores)

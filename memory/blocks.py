@@ -6,8 +6,9 @@ is code or a table is what a renderer would show; plain text has paragraphs; a t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ PROSE, LIST, CODE, TABLE, DIALOGUE = "prose", "list", "code", "table", "dialogue
 
 MARKDOWN_TYPES = frozenset({"text/markdown", "text/html"})
 _OFFICE_PREFIX = "application/vnd.openxmlformats-officedocument"
+
+_LINE_END = re.compile(r"\r\n?|\n")  # as markdown-it counts lines
 
 _KINDS = {
     "bullet_list_open": LIST,
@@ -37,6 +40,8 @@ class Block:
     kind: str
     headings: tuple[str, ...] = ()
     section: int = 0
+    body: int = 0
+    """Where the block itself begins, after the headings that stand directly above it."""
 
 
 def find_blocks(text: str, media_type: str, turn_starts: Sequence[int] = ()) -> list[Block]:
@@ -67,10 +72,7 @@ def _paragraphs(text: str) -> Iterator[Block]:
 
 def _markdown_blocks(text: str) -> Iterator[Block]:
     """Top-level Markdown blocks; a heading's line belongs to the block that follows it."""
-    line_starts = [0]
-    for line in text.split("\n"):
-        line_starts.append(line_starts[-1] + len(line) + 1)
-    line_starts[-1] = len(text)
+    line_starts = [0, *(line_end.end() for line_end in _LINE_END.finditer(text)), len(text)]
 
     tokens = _parser().parse(text)
     outline: list[tuple[int, str]] = []
@@ -99,7 +101,7 @@ def _markdown_blocks(text: str) -> Iterator[Block]:
         kind = _KINDS.get(token.type, PROSE)
         if not pending_heading:
             start = begins
-        yield Block(start, ends, kind, tuple(name for _, name in outline), section)
+        yield Block(start, ends, kind, tuple(name for _, name in outline), section, begins)
         pending_heading = False
     if pending_heading:
         yield Block(start, len(text), PROSE, tuple(name for _, name in outline), section)
@@ -114,7 +116,7 @@ def _parser() -> MarkdownIt:
 
 def _trim(text: str, block: Block) -> Block | None:
     start, end = trim(text, block.start, block.end)
-    return Block(start, end, block.kind, block.headings, block.section) if start < end else None
+    return replace(block, start=start, end=end, body=max(start, block.body)) if start < end else None
 
 
 def trim(text: str, start: int, end: int) -> tuple[int, int]:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import MissingExtra, ModelError, ModelUnavailable
+from errors import ModelError
+from memory.endpoint import endpoint_errors, open_endpoint
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
 BUNDLED_MODEL = "all-MiniLM-L6-v2"
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+_LONGEST_NAME = 80
+"""Characters of an identity before it is shortened to a part and a hash."""
+
+_TIMEOUT_SECONDS = 60.0
 
 TokenCounter = Callable[[Sequence[str]], list[int]]
 """Counts the tokens of each text, without the special ones."""
@@ -71,8 +77,11 @@ class EmbedderSpec:
         parts = [self.provider, self.model, self.precision if self.provider == "sentence-transformers" else ""]
         if self.dimensions and self.provider != "sentence-transformers":
             parts.append(str(self.dimensions))
-        readable = "-".join(part for part in parts if part)
-        return re.sub(r"[^A-Za-z0-9_.-]+", "_", readable)[:100]
+        exact = "-".join(part for part in parts if part)
+        readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", exact)
+        if readable == exact and len(exact) <= _LONGEST_NAME:
+            return exact
+        return f"{readable[:_LONGEST_NAME]}-{hashlib.blake2b(exact.encode(), digest_size=6).hexdigest()}"
 
 
 def open_embedder(spec: EmbedderSpec) -> Embedder:
@@ -170,18 +179,8 @@ class OpenAIEmbedder:
     """Any OpenAI-compatible embeddings endpoint, through the ``openai`` client."""
 
     def __init__(self, spec: EmbedderSpec) -> None:
-        try:
-            import openai
-        except ImportError:
-            raise MissingExtra("The openai embedder", "openai") from None
-        self._openai = openai
         self._spec = spec
-        try:
-            self._client = openai.OpenAI(base_url=spec.base_url, max_retries=3, timeout=60.0)
-        except openai.OpenAIError:
-            raise ModelError(
-                "No key for the embeddings endpoint.", "Set OPENAI_API_KEY (any value for a server that asks for none)."
-            ) from None
+        self._client = open_endpoint(spec.base_url, _TIMEOUT_SECONDS)
         self.identity = spec.identity
         self._dimensions = spec.dimensions
 
@@ -209,27 +208,15 @@ class OpenAIEmbedder:
 
     def _request(self, texts: Sequence[str]) -> NDArray[np.float32]:
         options: dict[str, Any] = {"dimensions": self._spec.dimensions} if self._spec.dimensions else {}
-        openai = self._openai
-        try:
+        with endpoint_errors(self._spec.model, "embedding"):
             response = self._client.embeddings.create(
                 model=self._spec.model, input=list(texts), encoding_format="float", **options
             )
-        except (
-            openai.APITimeoutError,
-            openai.APIConnectionError,
-            openai.RateLimitError,
-            openai.InternalServerError,
-        ) as e:
-            raise ModelUnavailable(
-                f"The embeddings endpoint did not answer: {e}.", "Check embedding.base_url and run the build again."
-            ) from e
-        except openai.APIStatusError as e:
-            raise ModelError(
-                f"The embeddings endpoint refused {self._spec.model}: {e.message}.",
-                "Check embedding.model, embedding.base_url and OPENAI_API_KEY.",
-            ) from e
-        ordered = sorted(response.data, key=lambda item: item.index)
-        return unit_rows(np.asarray([item.embedding for item in ordered], dtype=np.float32))
+            ordered = sorted(response.data, key=lambda item: item.index)
+            vectors = np.asarray([item.embedding for item in ordered], dtype=np.float32)
+            if vectors.ndim != 2 or len(vectors) != len(texts):
+                raise ValueError(f"{len(ordered)} vectors for {len(texts)} texts")
+        return unit_rows(vectors)
 
 
 class HashingEmbedder:

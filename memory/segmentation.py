@@ -8,13 +8,16 @@ Packing starts anew at every heading: an edit moves boundaries only until the en
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from memory.blocks import CODE, LIST, PROSE, TABLE, Block, find_blocks, trim
 from memory.embedding import TokenCounter
 
 CODE_VERSION = "1"
+
+_SPACE = re.compile(r"\s+")
 
 _TAIL_SHARE = 0.25
 """A passage smaller than this share of the target takes the next block even beyond the target."""
@@ -32,9 +35,8 @@ class Span:
 
 
 def contextual_text(title: str, headings: str, text: str) -> str:
-    """What is embedded and searched for a passage: its title and headings, then its text."""
-    context = " > ".join(part for part in (title, headings) if part)
-    return f"{context}\n{text}" if context else text
+    """What is embedded and searched for a passage: its title, its headings and its text, a line each."""
+    return "\n".join(part for part in (title, headings, text) if part)
 
 
 def segment(
@@ -61,8 +63,7 @@ def segment(
         if tokens <= max_tokens:
             passages.extend(packer.add(block, tokens))
             continue
-        pieces = list(_split(text, block, tokens, count_tokens, target_tokens, max_tokens))
-        for piece, size in pieces:
+        for piece, size in _split(text, block, count_tokens, target_tokens, max_tokens):
             passages.extend(packer.add(piece, size))
     passages.extend(packer.flush())
     return passages
@@ -101,14 +102,17 @@ class _Packer:
 
 
 def _split(
-    text: str, block: Block, tokens: int, count_tokens: TokenCounter, target: int, maximum: int
+    text: str, block: Block, count_tokens: TokenCounter, target: int, maximum: int
 ) -> Iterator[tuple[Block, int]]:
-    """Pieces of an oversized block: sentences of prose, lines of anything else, then words, then characters."""
-    pieces = _lines(text, block) if block.kind in (CODE, LIST, TABLE) else sentences(text, block.start, block.end)
-    spans = [(start, end) for start, end in pieces if start < end]
-    sizes = count_tokens([text[start:end] for start, end in spans])
-    for (start, end), size in zip(spans, sizes, strict=True):
-        piece = Block(start, end, block.kind, block.headings, block.section)
+    """Pieces of an oversized block: its headings and itself where that is enough, else sentences of prose and lines of
+    anything else, then words, then characters."""
+    if block.start < block.body:
+        parts = _counted(text, block, [(block.start, block.body), (block.body, block.end)], count_tokens)
+        if all(size <= maximum for _, size in parts):
+            yield from parts
+            return
+    cut = _lines if block.kind in (CODE, LIST, TABLE) else sentences
+    for piece, size in _counted(text, block, cut(text, block.start, block.end), count_tokens):
         if size <= maximum:
             yield piece, size
         else:
@@ -123,21 +127,26 @@ def _halves(
         yield block, tokens
         return
     middle = (block.start + block.end) // 2
-    quarter = (block.end - block.start) // 4
-    space = max(text.rfind(" ", middle - quarter, middle), text.rfind("\n", middle - quarter, middle))
-    cut = space + 1 if space >= block.start else middle
-    spans = [trim(text, block.start, cut), trim(text, cut, block.end)]
-    kept = [(start, end) for start, end in spans if start < end]
+    quarter = max((block.end - block.start) // 4, 1)
+    spaces = [match.end() for match in _SPACE.finditer(text, middle - quarter, middle + quarter)]
+    cut = min(spaces, key=lambda place: abs(place - middle), default=middle)
+    for piece, size in _counted(text, block, [(block.start, cut), (cut, block.end)], count_tokens):
+        yield from _halves(text, piece, size, count_tokens, target)
+
+
+def _counted(
+    text: str, block: Block, spans: Iterable[tuple[int, int]], count_tokens: TokenCounter
+) -> list[tuple[Block, int]]:
+    """Parts of a block without the white space around them, each with its tokens; empty ones are left out."""
+    kept = [(start, end) for start, end in (trim(text, *span) for span in spans) if start < end]
     sizes = count_tokens([text[start:end] for start, end in kept])
-    for (start, end), size in zip(kept, sizes, strict=True):
-        piece = Block(start, end, block.kind, block.headings, block.section)
-        yield from _halves(text, piece, min(size, tokens - 1), count_tokens, target)
+    parts = [replace(block, start=start, end=end, body=start) for start, end in kept]
+    return list(zip(parts, sizes, strict=True))
 
 
-def _lines(text: str, block: Block) -> Iterator[tuple[int, int]]:
-    start = block.start
-    for line in text[block.start : block.end].splitlines(keepends=True):
-        yield trim(text, start, start + len(line))
+def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    for line in text[start:end].splitlines(keepends=True):
+        yield start, start + len(line)
         start += len(line)
 
 

@@ -15,8 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import MissingExtra, ModelError, ModelUnavailable
+from errors import ModelError, ModelUnavailable
 from memory.blocks import CODE, LIST, TABLE, trim
+from memory.endpoint import endpoint_errors, open_endpoint
 from memory.segmentation import sentences
 from retrieval.model import Citation, Hit, Span
 from warehouse.settings import AnswerSettings
@@ -138,24 +139,14 @@ class OpenAIAnswerer:
     def __init__(self, settings: AnswerSettings) -> None:
         if not settings.model:
             raise ModelError("answer.provider is 'openai' and answer.model is not set.", "Set answer.model.")
-        try:
-            import openai
-        except ImportError:
-            raise MissingExtra("Answering with a model", "openai") from None
-        self._openai = openai
         self.name = settings.model
-        try:
-            self._client = openai.OpenAI(base_url=settings.base_url, timeout=settings.timeout_seconds, max_retries=2)
-        except openai.OpenAIError:
-            raise ModelError(
-                "No key for the answering model.", "Set OPENAI_API_KEY (any value for a server that asks for none)."
-            ) from None
+        self._client = open_endpoint(settings.base_url, settings.timeout_seconds)
 
     def answer(self, question: str, hits: Sequence[Hit], encode: Encode, vector: NDArray[np.float32]) -> Drafted:
         if not hits:
             return refusal()
         fenced = "\n\n".join(
-            f'<passage number="{number}" title={json.dumps(hit.title)}>\n{_defuse(hit.text)}\n</passage>'
+            f'<passage number="{number}" title={_defuse(json.dumps(hit.title))}>\n{_defuse(hit.text)}\n</passage>'
             for number, hit in enumerate(hits, 1)
         )
         reply = _parsed(self._complete(f"{fenced}\n\nQuestion: {question}"))
@@ -171,37 +162,24 @@ class OpenAIAnswerer:
                 citations.append(_citation(len(citations) + 1, hits[number - 1], *located))
         if not citations:
             return refusal()
-        return Drafted(_renumber(str(reply["answer"]), renumbered), tuple(citations), False)
+        return Drafted(_renumber(reply["answer"], renumbered), tuple(citations), False)
 
     def _complete(self, content: str) -> str:
-        openai = self._openai
+        from openai import BadRequestError
+
         messages: Any = [{"role": "system", "content": _PROMPT}, {"role": "user", "content": content}]
         structured: Any = {
             "type": "json_schema",
             "json_schema": {"name": "cited_answer", "strict": True, "schema": _SCHEMA},
         }
-        try:
+        with endpoint_errors(self.name, "answer"):
             try:
                 response = self._client.chat.completions.create(
                     model=self.name, messages=messages, temperature=0, response_format=structured
                 )
-            except openai.BadRequestError:  # a server without structured outputs; the prompt asks for JSON anyway
+            except BadRequestError:  # a server without structured outputs; the prompt asks for JSON anyway
                 response = self._client.chat.completions.create(model=self.name, messages=messages, temperature=0)
-        except (
-            openai.APITimeoutError,
-            openai.APIConnectionError,
-            openai.RateLimitError,
-            openai.InternalServerError,
-        ) as e:
-            raise ModelUnavailable(
-                f"The model {self.name} did not answer: {e}.", "Check answer.base_url and ask again."
-            ) from e
-        except openai.APIStatusError as e:
-            raise ModelError(
-                f"The endpoint refused {self.name}: {e.message}.",
-                "Check answer.model, answer.base_url and OPENAI_API_KEY.",
-            ) from e
-        return response.choices[0].message.content or ""
+            return str(response.choices[0].message.content or "")
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -213,8 +191,10 @@ def _parsed(text: str) -> dict[str, Any]:
     found = re.search(r"\{.*\}", text, re.DOTALL)
     try:
         reply: dict[str, Any] = json.loads(found[0]) if found else {}
-        well_formed = isinstance(reply["answerable"], bool) and all(
-            isinstance(item["passage"], int) and isinstance(item["quote"], str) for item in reply["citations"]
+        well_formed = (
+            isinstance(reply["answerable"], bool)
+            and isinstance(reply["answer"], str)
+            and all(isinstance(item["passage"], int) and isinstance(item["quote"], str) for item in reply["citations"])
         )
     except (ValueError, KeyError, TypeError):
         well_formed = False
@@ -225,23 +205,32 @@ def _parsed(text: str) -> dict[str, Any]:
     return reply
 
 
+_OPEN = "‹"
+"""Stands for the bracket of what would end a passage's fence."""
+
+
+def _defuse(text: str) -> str:
+    """A passage that cannot end its own fence."""
+    return re.sub(r"<(?=\s*/?\s*passage)", _OPEN, text, flags=re.IGNORECASE)
+
+
 def _locate(quote: str, text: str) -> tuple[int, int] | None:
     """Where a quote stands in a passage: exactly, or with other white space; nothing looser."""
     words = quote.split()
     if not words:
         return None
-    found = re.search(r"\s+".join(re.escape(word) for word in words), text)
+    found = re.search(r"\s+".join(re.escape(word).replace(_OPEN, f"[<{_OPEN}]") for word in words), text)
     return found.span() if found else None
 
 
 def _renumber(answer: str, numbers: dict[int, int]) -> str:
-    """Passage numbers in the model's text to citation numbers; a number that is not cited goes."""
-    return re.sub(r"\s*\[(\d+)\]", lambda m: f" [{numbers[int(m[1])]}]" if int(m[1]) in numbers else "", answer).strip()
+    """Passage numbers in the model's text, alone or in groups, to citation numbers; what is not cited goes."""
 
+    def cited(match: re.Match[str]) -> str:
+        known = dict.fromkeys(numbers[int(number)] for number in re.findall(r"\d+", match[0]) if int(number) in numbers)
+        return "".join(f" [{number}]" for number in known)
 
-def _defuse(text: str) -> str:
-    """A passage that cannot end its own fence."""
-    return re.sub(r"<(/?)passage", r"<\1 passage", text)
+    return re.sub(r"\s*\[\d+(?:\s*[,;]\s*\d+)*\]", cited, answer).strip()
 
 
 def _citation(number: int, hit: Hit, start: int, end: int) -> Citation:
@@ -249,18 +238,26 @@ def _citation(number: int, hit: Hit, start: int, end: int) -> Citation:
     return Citation(number, hit.text[start:end], span, hit)
 
 
+_HEADINGS = re.compile(r"(?:#{1,6}[ \t][^\n]*(?:\n\s*|$))*")
+"""Heading lines at the start of a sentence's span; matches the empty string where there are none."""
+
+
 def _units(hit: Hit) -> list[tuple[int, int]]:
     """What may be quoted of a passage: sentences, or lines of lists, tables and code; headings are no answers."""
+    text = hit.text
     if hit.kind in (CODE, LIST, TABLE):
-        spans, start = [], 0
-        for line in hit.text.splitlines(keepends=True):
-            spans.append(trim(hit.text, start, start + len(line)))
-            start += len(line)
+        ends = [match.end() for match in re.finditer(r"\n|\Z", text)]
+        spans = [trim(text, start, end) for start, end in zip([0, *ends], ends, strict=False)]
     else:
-        spans = list(sentences(hit.text, 0, len(hit.text)))
-    return [
-        (start, end) for start, end in spans if end - start > 2 and not hit.text.startswith(("#", "|--", "| --"), start)
-    ]
+        spans = list(sentences(text, 0, len(text)))
+    if hit.kind != CODE:
+        spans = [trim(text, _after_headings(text, start, end), end) for start, end in spans]
+    return [(start, end) for start, end in spans if end - start > 2 and not text.startswith(("|--", "| --"), start)]
+
+
+def _after_headings(text: str, start: int, end: int) -> int:
+    found = _HEADINGS.match(text, start, end)
+    return found.end() if found else start
 
 
 def _words(text: str) -> set[str]:

@@ -133,7 +133,8 @@ def base_scores(searched: Mapping[str, Ranking], settings: FusionSettings, full:
     shares = {name: trust(scores, settings.judged) * weights[name] for name, scores in by_channel.items()}
     total = sum(shares.values())
     if total <= 0:
-        shares, total = dict.fromkeys(by_channel, 1.0), float(len(by_channel))
+        shares = {name: weights[name] for name in by_channel}
+        total = sum(shares.values()) or 1.0
     base: dict[str, float] = {}
     for name, scores in by_channel.items():
         for key, score in zip(searched[name].ids, scores.tolist(), strict=True):

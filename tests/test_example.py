@@ -5,8 +5,8 @@ from __future__ import annotations
 import tomllib
 
 import pytest
-
 from example import DATES, EXAMPLES, ExampleLake, questions
+
 from retrieval.difference import difference
 from warehouse.layout import LakeLayout
 from warehouse.settings import load_settings

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
 import typer
 
 from pipelines.cli import building, evaluating, searching, snapshots, status
-from pipelines.cli.console import ExitCode, fail
+from pipelines.cli.console import ExitCode, report
 
 app = typer.Typer(
     name="memlake",
@@ -30,9 +31,26 @@ def main() -> NoReturn:
     from errors import InvalidQuery, MemlakeError, SettingsError, UnknownName
 
     try:
-        app()
+        app(prog_name="memlake")
+        code = int(ExitCode.DONE)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ExitCode.FAILED)
     except (SettingsError, UnknownName, InvalidQuery) as error:
-        fail(str(error), ExitCode.USAGE)
+        code = report(str(error), ExitCode.USAGE)
     except MemlakeError as error:
-        fail(str(error), ExitCode.FAILED)
-    sys.exit(ExitCode.DONE)
+        code = report(str(error), ExitCode.FAILED)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End without tearing the interpreter down.
+
+    torch keeps the stack that imported it, and with it whatever a run has opened; DuckDB's bindings then print a screen
+    full of false leaks after the command's own output.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = int(ExitCode.FAILED)
+    os._exit(code)

@@ -63,10 +63,15 @@ def print_json(record: Any) -> None:
     sys.stdout.write(json.dumps(record, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
+def report(message: str, code: ExitCode) -> int:
+    """Print an error on standard error; returns the exit code."""
+    sys.stderr.write(f"memlake: {message}\n")
+    return int(code)
+
+
 def fail(message: str, code: ExitCode) -> NoReturn:
     """End with a message on standard error."""
-    sys.stderr.write(f"memlake: {message}\n")
-    sys.exit(int(code))
+    sys.exit(report(message, code))
 
 
 def size_text(count: int) -> str:
