@@ -57,7 +57,7 @@ ui: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@echo "== Running the tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.installed-dev
 	@echo "== Formatting and lint"

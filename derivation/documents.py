@@ -30,12 +30,15 @@ _BATCH_CHARS = 16_000_000
 _RECORDS = "records"
 """Ledger step of the single records of an item that were rejected; their input_hash is the item's id."""
 
+_INTERRUPTED = "Reading it was interrupted."
+
 _LISTING_SCHEMA = {"input_id": pl.String, "input_hash": pl.String, "label": pl.String}
 
 
 def documents_step(source: SourceSettings) -> Step:
     """The step that reads ``source``; its parameters are the settings that shape what a document is."""
-    parameters = {"kind": source.kind, "fields": source.fields, "limits": [source.max_bytes, source.max_pages]}
+    limits = [source.max_bytes, source.max_pages, source.max_chars]
+    parameters = {"kind": source.kind, "fields": source.fields, "limits": limits}
     return Step("documents", _CODE_VERSION, parameters)
 
 
@@ -67,14 +70,30 @@ def plan_documents(
     connection: Connection, source: SourceSettings, listing: Listing, retry_quarantined: bool = False
 ) -> Plan:
     """What reading the source would do."""
+    scope = Scope(source.space, source.name)
     with registered(connection, "listing_frame", listing.frame()):
-        return plan_step(
+        todo = plan_step(
             connection,
             documents_step(source),
-            Scope(source.space, source.name),
+            scope,
             "SELECT input_id, input_hash, label FROM listing_frame",
             retry_quarantined=retry_quarantined,
         )
+        if not retry_quarantined:
+            return todo
+        again = connection.execute(_WITH_REJECTED, {"step": _RECORDS, "space": scope.space, "source": scope.source})
+        planned = {task.input_id for task in todo.tasks}
+        tasks = [
+            Task(key, content, label, Verdict.FAILED) for key, content, label in again.fetchall() if key not in planned
+        ]
+    return Plan((*todo.tasks, *tasks), todo.removed, todo.untouched - len(tasks))
+
+
+_WITH_REJECTED = """
+SELECT input_id, input_hash, label FROM listing_frame
+WHERE input_id IN (SELECT input_hash FROM ledger WHERE step = $step AND space = $space AND source = $source)
+ORDER BY label
+"""
 
 
 def refresh_documents(lake: Lake, source: SourceSettings) -> StepReport:
@@ -94,7 +113,7 @@ def refresh_documents(lake: Lake, source: SourceSettings) -> StepReport:
     for batch in _read_batches(listing, todo.tasks, source, lake.settings.lake.batch_rows):
         with lake.warehouse.session("writing documents") as connection:
             changed = _write_batch(connection, lake, scope, batch)
-            record(connection, step, scope, [read.outcome for read in batch.finished if read.outcome])
+            record(connection, step, scope, batch.outcomes())
             if changed.any:
                 bump_generation(connection)
         changes += changed
@@ -142,7 +161,16 @@ class _Batch:
 
     documents: list[tuple[Task, RawDocument]] = field(default_factory=list)
     finished: list[_ReadItem] = field(default_factory=list)
+    begun: Task | None = None
+    """The item that goes on in the next batch."""
     chars: int = 0
+
+    def outcomes(self) -> list[Outcome]:
+        """For the ledger; an item that is only begun counts as failed in passing until it is finished."""
+        ended = [read.outcome for read in self.finished if read.outcome]
+        if self.begun:
+            ended.append(Outcome(self.begun, Status.FAILED, error=_INTERRUPTED, remedy="Run the build again."))
+        return ended
 
 
 def _entry_hash(entry: Item | Rejected) -> str:
@@ -165,6 +193,7 @@ def _read_batches(listing: Listing, tasks: Sequence[Task], source: SourceSetting
             batch.documents.append((task, document))
             batch.chars += len(document.text)
             if len(batch.documents) >= batch_rows or batch.chars >= _BATCH_CHARS:
+                batch.begun = task
                 yield batch
                 batch = _Batch()
         if read.outcome is None:

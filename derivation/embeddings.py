@@ -74,7 +74,7 @@ def refresh_embeddings(lake: Lake, scope: Scope) -> StepReport:
     lake.progress.start(step.name, scope.source, missing.height)
     model_seconds = 0.0
     if missing.height:
-        rows = max(lake.embedder_spec.batch_size, min(_BATCH_BYTES // (4 * lake.embedder.dimensions), 16_384))
+        rows = min(lake.settings.lake.batch_rows, max(_BATCH_BYTES // (4 * lake.embedder.dimensions), 1))
         for batch in missing.iter_slices(rows):
             model_seconds += _embed_batch(lake, scope, batch)
     lake.progress.finish()

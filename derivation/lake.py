@@ -46,7 +46,7 @@ class Lake:
     @property
     def now(self) -> datetime:
         """The time at which what is read now counts as seen (UTC, whole seconds)."""
-        return (self._as_of or datetime.now(UTC)).replace(microsecond=0)
+        return (self._as_of or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
 
     @cached_property
     def embedder_spec(self) -> EmbedderSpec:

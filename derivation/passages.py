@@ -69,6 +69,8 @@ class Passages:
         rows: list[dict[str, Any]] = []
         outcomes = []
         for task in tasks:
+            if task.input_id not in documents:  # removed since it was planned; the next plan sees it
+                continue
             try:
                 found = self._passages(documents[task.input_id])
             except MemlakeError as error:

@@ -78,7 +78,11 @@ def make_candidate(lake: Lake) -> Manifest:
                     f"{parent.snapshot_id}.",
                     "Give a later --as-of, or roll back first.",
                 )
-            digest = content_id(json.dumps(embedder, sort_keys=True), *(state.digest for state in spaces.values()))
+            digest = content_id(
+                parent.snapshot_id if parent else "",
+                json.dumps(embedder, sort_keys=True),
+                *(state.digest for state in spaces.values()),
+            )
             manifest = Manifest(
                 snapshot_id=snapshot_id(lake.now, digest),
                 as_of=lake.now,

@@ -63,7 +63,8 @@ class MemoryClient:
         self._settings = settings
         self._space = space
         self._pinned = snapshot
-        self._embedder = embedder
+        self._given = embedder
+        self._embedders: dict[str, Embedder] = {}
         self._answerer = answerer
         self._lock = threading.Lock()
         self._seen: tuple[int, int] | None = None
@@ -236,16 +237,20 @@ class MemoryClient:
         return vector
 
     def _embedder_of(self, view: _View) -> Embedder:
+        """The embedder of a snapshot, loaded once; vectors of two are never compared."""
+        identity = view.embedder.identity
+        if self._given is not None:
+            if self._given.identity != identity:
+                raise ModelError(
+                    f"The snapshot {view.manifest.snapshot_id} was embedded with {identity}, not with the given "
+                    f"{self._given.identity}.",
+                    "Open the client without an embedder: it loads the one that the snapshot names.",
+                )
+            return self._given
         with self._lock:
-            if self._embedder is None or self._embedder.identity != view.embedder.identity:
-                if self._embedder is not None and view is not self._current:
-                    raise ModelError(
-                        f"The snapshot {view.manifest.snapshot_id} was embedded with {view.embedder.identity}, "
-                        f"not with {self._embedder.identity}.",
-                        "Open a client of its own for it: MemoryClient.open(lake, snapshot=…).",
-                    )
-                self._embedder = open_embedder(view.embedder)
-            return self._embedder
+            if identity not in self._embedders:
+                self._embedders[identity] = open_embedder(view.embedder)
+            return self._embedders[identity]
 
     def _view(self, as_of: str | date | datetime | None) -> _View:
         """The snapshot to read, opened; the published one is opened anew when ``CURRENT`` has moved."""

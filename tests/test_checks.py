@@ -173,7 +173,8 @@ class TestExtraction:
         problems = check_extraction(built.lake, built.snapshot).problems
         assert problems == ("source 'vault' has 1 documents and no passage",)
 
-    def test_a_source_with_passages_and_no_entity_is_named(self, built: Built) -> None:
+    def test_a_source_with_passages_and_no_entity_is_named(self, built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("derivation.checks._MANY", 1)
         damage(built, "DELETE FROM mentions WHERE source = 'vault'", "DELETE FROM titles WHERE source = 'vault'")
         problems = check_extraction(built.lake, built.snapshot).problems
         assert problems == ("source 'vault' has 1 passages and no entity",)

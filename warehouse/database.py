@@ -11,7 +11,7 @@ import errno
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 Connection = duckdb.DuckDBPyConnection
+
+_DAMAGED = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
 
 _MIGRATION_NAME = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
@@ -51,39 +53,46 @@ class Warehouse:
             WarehouseError: the file is damaged or was written by a newer memlake.
             StorageFull: the disk is full; nothing of this transaction was kept.
         """
-        with self._lock.held(purpose):
-            connection = self._connect()
-            try:
-                if not self._migrated:
-                    migrate(connection)
-                    self._migrated = True
-                connection.begin()
-                try:
-                    yield connection
-                except BaseException:
-                    connection.rollback()
-                    raise
-                connection.commit()
-            except (duckdb.IOException, duckdb.FatalException, OSError) as error:
-                if is_disk_full(error):
-                    raise storage_full(self.layout) from error
-                raise
-            finally:
-                connection.close()
-
-    def _connect(self) -> Connection:
-        path = self.layout.warehouse
         try:
-            connection = duckdb.connect(str(path))
-        except duckdb.Error as error:
+            with self._lock.held(purpose):
+                connection = self._connect()
+                try:
+                    if not self._migrated:
+                        migrate(connection)
+                        self._migrated = True
+                    connection.begin()
+                    try:
+                        yield connection
+                    except BaseException:
+                        connection.rollback()
+                        raise
+                    connection.commit()
+                finally:
+                    connection.close()
+        except (duckdb.Error, OSError) as error:
             if is_disk_full(error):
                 raise storage_full(self.layout) from error
-            raise WarehouseError(
-                f"The warehouse {path} cannot be opened: {str(error).splitlines()[0]}",
-                "Restore it from a backup; the published snapshot stays readable meanwhile.",
-            ) from error
+            if isinstance(error, _DAMAGED) or "checksum" in str(error):
+                raise self._damaged(error) from error
+            raise
+
+    def _connect(self) -> Connection:
+        if not self.exists:
+            self._migrated = False
+        try:
+            connection = duckdb.connect(str(self.layout.warehouse))
+        except duckdb.Error as error:
+            if is_disk_full(error):
+                raise
+            raise self._damaged(error) from error
         connection.execute("SET preserve_insertion_order = false")
         return connection
+
+    def _damaged(self, error: BaseException) -> WarehouseError:
+        return WarehouseError(
+            f"The warehouse {self.layout.warehouse} cannot be opened: {str(error).splitlines()[0]}",
+            "Restore it from a backup; the published snapshot stays readable meanwhile.",
+        )
 
 
 def migrate(connection: Connection) -> None:
@@ -155,8 +164,11 @@ def registered(connection: Connection, name: str, rows: pl.DataFrame) -> Iterato
     connection.register(name, rows)
     try:
         yield
-    finally:
-        connection.unregister(name)
+    except BaseException:
+        with suppress(duckdb.Error):  # in an aborted transaction this fails, too, and must not hide the reason
+            connection.unregister(name)
+        raise
+    connection.unregister(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from filelock import FileLock, Timeout
@@ -48,7 +48,8 @@ class WarehouseLock:
                 raise self._timed_out() from None
             try:
                 if self._file.lock_counter == 1:
-                    self._write_holder(purpose)
+                    with suppress(OSError):  # a note for others; a full disk must not stop who frees it
+                        self._write_holder(purpose)
                 yield
             finally:
                 self._file.release()
@@ -72,7 +73,7 @@ class WarehouseLock:
                 f"process {holder['pid']} on {holder['host']} ({holder['command']}), "
                 f"{holder['purpose']}, since {holder['since']}"
             )
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             who = "a process that left no name"
         return LockTimeout(
             f"The warehouse {self._layout.warehouse} is locked by {who}; waited {self._timeout:g} s.",

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import SettingsError as UnreadableSetting
 
 from errors import SettingsError, UnknownName
 
@@ -256,6 +257,10 @@ def load_settings(path: Path | None = None) -> Settings:
         settings = bound()
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{file} is not valid TOML: {error}.", "Mend that line.") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file} is not UTF-8 text.", "Save it as UTF-8.") from None
+    except UnreadableSetting as error:
+        raise SettingsError(f"{file}, or an environment variable: {error}.", "Mend that value.") from None
     except ValidationError as error:
         raise SettingsError(f"{file}: {_explain(error)}", "See the commented example of: memlake init") from None
     return _anchored(settings, file.parent)
@@ -277,13 +282,15 @@ def _refuse_unknown_environment() -> None:
 def _anchored(settings: Settings, folder: Path) -> Settings:
     """The same settings with local paths made absolute."""
     sources = tuple(
-        source if "://" in source.url else source.model_copy(update={"url": str((folder / source.url).resolve())})
+        source
+        if "://" in source.url
+        else source.model_copy(update={"url": str((folder / Path(source.url).expanduser()).resolve())})
         for source in settings.sources
     )
     return settings.model_copy(
         update={
-            "lake": settings.lake.model_copy(update={"root": (folder / settings.lake.root).resolve()}),
-            "dagster": settings.dagster.model_copy(update={"home": (folder / settings.dagster.home).resolve()}),
+            "lake": settings.lake.model_copy(update={"root": anchored(settings.lake.root)}),
+            "dagster": settings.dagster.model_copy(update={"home": anchored(settings.dagster.home)}),
             "sources": sources,
         }
     )

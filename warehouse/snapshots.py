@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from errors import SnapshotError
+from errors import SnapshotError, UnknownName
 from warehouse.files import write_atomically
 from warehouse.layout import LakeLayout
 from warehouse.settings import unknown_name
@@ -88,7 +88,7 @@ class Manifest:
 
 
 def snapshot_id(as_of: datetime, digest: str) -> str:
-    """Readable, ordered by time, and equal for equal content seen at the same time."""
+    """Readable, ordered by time, and equal for equal content that was seen at the same time after the same parent."""
     return f"{as_of:%Y%m%dT%H%M%S}-{digest[:8]}"
 
 
@@ -103,12 +103,14 @@ def read_manifest(layout: LakeLayout, name: str) -> Manifest:
     matching = [item for item in known if item.startswith(name)] if name else []
     if name in known:
         matching = [name]
-    if len(matching) != 1:
+    if len(matching) > 1:
+        raise UnknownName(f"'{name}' begins the names of {len(matching)} snapshots.", f"One is {matching[-1]}.")
+    if not matching:
         raise unknown_name("snapshot", name, known)
     path = layout.manifest(matching[0])
     try:
         return Manifest.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SnapshotError(
             f"The manifest {path} cannot be read: {error}.", "Roll back with: memlake snapshots rollback SNAPSHOT"
         ) from error
@@ -127,6 +129,10 @@ def current_id(layout: LakeLayout) -> str | None:
         return layout.current.read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:
         return None
+    except ValueError:
+        raise SnapshotError(
+            f"{layout.current} is damaged.", "Point it at a kept one with: memlake snapshots rollback SNAPSHOT"
+        ) from None
 
 
 def current_manifest(layout: LakeLayout) -> Manifest:
@@ -173,8 +179,9 @@ def manifest_as_of(layout: LakeLayout, moment: datetime) -> Manifest:
 
 
 def write_manifest(layout: LakeLayout, manifest: Manifest) -> None:
-    """Make a snapshot openable by id; it is not published by that."""
-    write_atomically(layout.manifest(manifest.snapshot_id), manifest.to_json())
+    """Make a snapshot openable by id; it is not published by that. One that is there already is never changed."""
+    if not layout.manifest(manifest.snapshot_id).exists():
+        write_atomically(layout.manifest(manifest.snapshot_id), manifest.to_json())
 
 
 def point_current(layout: LakeLayout, name: str) -> None:
@@ -188,11 +195,17 @@ def parse_moment(text: str | date | datetime) -> datetime:
     Raises:
         SnapshotError: the text is no date or time in ISO 8601.
     """
-    if isinstance(text, str):
+    moment = _parsed_moment(text) if isinstance(text, str) else text
+    if isinstance(moment, datetime):
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return datetime.combine(moment, time.max, tzinfo=UTC)
+
+
+def _parsed_moment(text: str) -> date:
+    """A date, or a date and time (which is a date, too)."""
+    for parse in (date.fromisoformat, datetime.fromisoformat):
         try:
-            text = date.fromisoformat(text) if len(text) == len("2026-01-31") else datetime.fromisoformat(text)
+            return parse(text)
         except ValueError:
-            raise SnapshotError(f"'{text}' is no date.", "Write it as 2026-01-31 or 2026-01-31T12:00:00.") from None
-    if isinstance(text, datetime):
-        return text if text.tzinfo else text.replace(tzinfo=UTC)
-    return datetime.combine(text, time.max, tzinfo=UTC)
+            continue
+    raise SnapshotError(f"'{text}' is no date.", "Write it as 2026-01-31 or 2026-01-31T12:00:00.")

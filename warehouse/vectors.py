@@ -140,6 +140,10 @@ def sync_passages(
         table = _open_or_create(connect(warehouse.layout, space), name, schema)
         held = pl.from_arrow(table.search().select(["passage_id", "row_hash"]).to_arrow())
         assert isinstance(held, pl.DataFrame)
+        doubled = held.filter(held["passage_id"].is_duplicated())["passage_id"].unique().sort().to_list()
+        if doubled:  # by hand or by another program; a merge would not know which row to replace
+            table.delete(in_list("passage_id", doubled))
+            held = held.filter(~held["passage_id"].is_in(doubled))
         upserts = wanted.join(held, on=["passage_id", "row_hash"], how="anti").sort("passage_id")
         removed = held.join(wanted, on="passage_id", how="anti")["passage_id"].sort().to_list()
         updated = upserts.join(held, on="passage_id", how="semi").height
@@ -174,6 +178,10 @@ def _open_or_create(database: DBConnection, name: str, schema: pa.Schema) -> Tab
     try:
         return database.open_table(name)
     except ValueError:
+        pass
+    try:
+        return database.create_table(name, schema=schema)
+    except ValueError:  # the folder of a table whose creation was interrupted
         return database.create_table(name, schema=schema, mode="overwrite")
 
 
