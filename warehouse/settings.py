@@ -281,10 +281,12 @@ def _refuse_unknown_environment() -> None:
 
 def _anchored(settings: Settings, folder: Path) -> Settings:
     """The same settings with local paths made absolute."""
+
+    def anchored(path: Path) -> Path:
+        return (folder / path.expanduser()).resolve()
+
     sources = tuple(
-        source
-        if "://" in source.url
-        else source.model_copy(update={"url": str((folder / Path(source.url).expanduser()).resolve())})
+        source if "://" in source.url else source.model_copy(update={"url": str(anchored(Path(source.url)))})
         for source in settings.sources
     )
     return settings.model_copy(
