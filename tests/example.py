@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -61,8 +61,8 @@ class ExampleLake:
         return MemoryClient.open(self.config, embedder=self.embedder, **options)
 
 
-def build_example(folder: Path, embedder: Embedder) -> ExampleLake:
-    """Lay out and build every revision in turn."""
+def build_example(folder: Path, embedder: Embedder, dates: Sequence[str] = DATES) -> ExampleLake:
+    """Lay out every revision in turn, and build at each of ``dates``."""
     config = folder / "memlake.toml"
     config.write_text((ROOT / "memlake.toml").read_text(encoding="utf-8"), encoding="utf-8")
     corpus = folder / ".demo" / "corpus"
@@ -70,6 +70,8 @@ def build_example(folder: Path, embedder: Embedder) -> ExampleLake:
     script = replay()
     for date in DATES:
         script.lay_out(corpus, date)
+        if date not in dates:
+            continue
         moment = datetime.combine(datetime.fromisoformat(date).date(), time.max, tzinfo=UTC)
         builds.append(build(Lake(load_settings(config), as_of=moment, embedder=embedder)))
     return ExampleLake(config, corpus, embedder, tuple(builds))
