@@ -85,7 +85,7 @@ def main() -> None:
         sys.stdout.flush()
         return
     with tempfile.TemporaryDirectory() as folder:
-        main_corpus = MUSIQUE if MUSIQUE.exists() else synthetic(Path(folder) / "main.json", 1_890, 85)
+        main_corpus = MUSIQUE if MUSIQUE.exists() else synthetic(Path(folder) / "main.json", 1_890, 36)
         figures = {
             "build": run(main_corpus, "--alone"),
             "memory": [run(synthetic(Path(folder) / f"{count}.json", count, 24)) for count in (2_000, 20_000)],

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_KEPT_ROWS = 4096
+"""Rows of hits that are kept in memory."""
+
 _HIT_COLUMNS = [
     "passage_id",
     "document_id",
@@ -70,6 +73,7 @@ class SearchedTable:
         """Raises SnapshotError where the table or that version of it is gone."""
         os.environ.setdefault("LANCEDB_LOG", "error")
         self._place = f"space '{space}', table '{name}', version {version}"
+        self._rows: dict[str, dict[str, Any]] = {}
         self._table = self._run(_open(str(layout.space_vectors(space)), name, version))
 
     def search(
@@ -82,11 +86,17 @@ class SearchedTable:
         return self._run(self._search(vector, text, limit, where))
 
     def rows(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """What is shown of these passages, by id."""
-        if not ids:
-            return {}
-        query = self._table.query().where(in_list("passage_id", ids)).select(_HIT_COLUMNS)
-        return {row["passage_id"]: row for row in self._run(query.to_arrow()).to_pylist()}
+        """What is shown of these passages, by id; rows that were read are kept, as a version never changes."""
+        known = {key: row for key in ids if (row := self._rows.get(key)) is not None}
+        missing = [key for key in ids if key not in known]
+        if missing:
+            query = self._table.query().where(in_list("passage_id", missing)).select(_HIT_COLUMNS)
+            read = {row["passage_id"]: row for row in self._run(query.to_arrow()).to_pylist()}
+            if len(self._rows) + len(read) > _KEPT_ROWS:
+                self._rows = {}
+            self._rows.update(read)
+            known.update(read)
+        return known
 
     def ids_where(self, where: str) -> set[str]:
         """Every passage that a filter allows."""

@@ -105,9 +105,13 @@ def ui(
 ) -> None:
     """Open the Dagster UI of this lake: lineage, runs, backfills, schedules."""
     import sys
+    from importlib.util import find_spec
 
+    from errors import MissingExtra
     from pipelines.build import prepare_home
 
+    if find_spec("dagster_webserver") is None:
+        raise MissingExtra("The UI", "server")
     settings = settings_of(config)
     home = prepare_home(settings.dagster.home)
     environment = {**os.environ, "DAGSTER_HOME": str(home), "MEMLAKE_CONFIG": str(settings.file)}
