@@ -16,7 +16,7 @@ import polars as pl
 
 from derivation.lake import Lake, source_spec
 from derivation.progress import StepReport
-from derivation.runner import log_run
+from derivation.runner import conclude
 from sources import Item, RawDocument, Rejected, SourceReader, open_source, read_documents
 from warehouse.database import Changes, Connection, bump_generation, registered, replace_rows
 from warehouse.delta import Outcome, Plan, Scope, Status, Step, Task, Verdict, forget, plan_step, record
@@ -124,20 +124,7 @@ def refresh_documents(lake: Lake, source: SourceSettings) -> StepReport:
             changes += _remove_items(connection, scope, todo.removed)
             forget(connection, step, scope, todo.removed)
             bump_generation(connection)
-    lake.progress.finish()
-    report = StepReport(
-        step=step.name,
-        source=source.name,
-        fingerprint=step.fingerprint,
-        processed=len(todo.tasks),
-        untouched=todo.untouched,
-        removed=len(todo.removed),
-        failed=failed,
-        changes=changes,
-        seconds=time.perf_counter() - started,
-    )
-    log_run(lake, report)
-    return report
+    return conclude(lake, step, scope, todo, changes, failed, started)
 
 
 @dataclass(slots=True)

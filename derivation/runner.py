@@ -78,6 +78,13 @@ def run(lake: Lake, derivation: Derivation, scope: Scope) -> StepReport:
             changes += derivation.remove(connection, todo.removed)
             forget(connection, step, scope, todo.removed)
             bump_generation(connection)
+    return conclude(lake, step, scope, todo, changes, failed, started)
+
+
+def conclude(
+    lake: Lake, step: Step, scope: Scope, todo: Plan, changes: Changes, failed: int, started: float
+) -> StepReport:
+    """The report of a step that has taken its plan, logged."""
     lake.progress.finish()
     report = StepReport(
         step=step.name,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import hypothesis
 import pytest
 from example import bundled_embedder, example_lake  # noqa: F401
 
@@ -36,6 +37,11 @@ from warehouse.layout import LakeLayout
 from warehouse.settings import SourceSettings, load_settings
 from warehouse.snapshots import Manifest
 from warehouse.vectors import connect, table_name
+
+# In CI the examples are the same for the same code, so that a verdict can be reproduced; elsewhere they vary.
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 REPOSITORY = Path(__file__).parent.parent
 
