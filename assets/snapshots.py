@@ -10,7 +10,7 @@ from assets.reporting import ON_NEW_DATA, WAREHOUSE_POOL, outside_dagster, raise
 from assets.vectors import vectors
 from derivation.checks import CHECKS
 from derivation.lake import Lake
-from derivation.snapshot import latest_candidate, make_candidate, publish, record_check
+from derivation.snapshot import latest_candidate, make_candidate, publish, record_checks
 from warehouse.snapshots import Manifest
 
 _SHOWN_PROBLEMS = 20
@@ -42,12 +42,12 @@ def candidate_snapshot(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any
 def snapshot_gate(lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]:
     """What must hold before a reader may see the candidate."""
     manifest = latest_candidate(lake)
-    for name, check in CHECKS.items():
-        result = outside_dagster(check, lake, manifest)
-        record_check(lake, manifest, result)
+    results = [outside_dagster(check, lake, manifest) for check in CHECKS.values()]
+    record_checks(lake, manifest, results)
+    for result in results:
         yield dg.AssetCheckResult(
             asset_key=candidate_snapshot.key,
-            check_name=name,
+            check_name=result.name,
             passed=result.passed,
             severity=dg.AssetCheckSeverity.ERROR,
             description=result.problems[0] if result.problems else None,

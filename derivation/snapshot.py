@@ -7,6 +7,7 @@ A candidate pins what the layers hold now. Nothing shows it to a reader until ev
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -132,15 +133,16 @@ def layer_versions(lake: Lake, layer: str, counted: str) -> tuple[int, str]:
     )
 
 
-def record_check(lake: Lake, candidate: Manifest, result: CheckResult) -> None:
-    """Note that a blocking check has run, and whether it failed."""
-    with lake.warehouse.session("recording a check") as connection:
-        connection.execute(
-            "UPDATE snapshots SET checked = list_distinct(list_append(checked, $name)),"
-            " failures = CASE WHEN $passed THEN list_filter(failures, lambda f: f <> $name)"
-            " ELSE list_distinct(list_append(failures, $name)) END WHERE snapshot_id = $id",
-            {"id": candidate.snapshot_id, "name": result.name, "passed": result.passed},
-        )
+def record_checks(lake: Lake, candidate: Manifest, results: Sequence[CheckResult]) -> None:
+    """Note which blocking checks have run, and which of them failed."""
+    with lake.warehouse.session("recording the checks") as connection:
+        for result in results:
+            connection.execute(
+                "UPDATE snapshots SET checked = list_distinct(list_append(checked, $name)),"
+                " failures = CASE WHEN $passed THEN list_filter(failures, lambda f: f <> $name)"
+                " ELSE list_distinct(list_append(failures, $name)) END WHERE snapshot_id = $id",
+                {"id": candidate.snapshot_id, "name": result.name, "passed": result.passed},
+            )
 
 
 def publish(lake: Lake, candidate: Manifest) -> bool:

@@ -11,8 +11,9 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from derivation.lake import Lake
@@ -80,6 +81,9 @@ def build(lake: Lake, sources: Sequence[str] = ()) -> BuildResult:
 def _run_jobs(lake: Lake, plan: BuildPlan) -> list[str]:
     if lake.settings.file:
         os.environ["MEMLAKE_CONFIG"] = str(lake.settings.file)  # the partitions are this file's sources
+
+    # LanceDB takes a second to import and is needed after the embedding, which leaves the interpreter idle meanwhile.
+    Thread(target=import_module, args=("lancedb",), name="memlake-import", daemon=True).start()
 
     import dagster as dg
 

@@ -29,7 +29,7 @@ from derivation.passages import Passages
 from derivation.progress import Progress
 from derivation.retirement import retire_sources
 from derivation.runner import run
-from derivation.snapshot import make_candidate, publish, record_check
+from derivation.snapshot import make_candidate, publish, record_checks
 from memory.embedding import Embedder, HashingEmbedder
 from retrieval.client import MemoryClient
 from warehouse.delta import Scope
@@ -102,7 +102,7 @@ def run_checks(lake: Lake, candidate: Manifest) -> list[CheckResult]:
     """Every blocking check, its verdict noted."""
     results = [check(lake, candidate) for check in CHECKS.values()]
     for result in results:
-        record_check(lake, candidate, result)
+        record_checks(lake, candidate, [result])
     return results
 
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import Built, Workspace, build_lake, kept_open, refresh_source, refresh_spaces, run_checks
 
 from derivation.checks import CHECKS, CheckResult
-from derivation.snapshot import latest_candidate, make_candidate, needs_snapshot, publish, record_check, rollback
+from derivation.snapshot import latest_candidate, make_candidate, needs_snapshot, publish, record_checks, rollback
 from errors import CheckFailed, SettingsError, SnapshotError, UnknownName
 from warehouse.layout import LakeLayout
 from warehouse.snapshots import (
@@ -227,12 +227,12 @@ class TestPublishing:
         refresh_spaces(lake)
         candidate = make_candidate(lake)
         run_checks(lake, candidate)
-        record_check(lake, candidate, CheckResult("spans", ("a passage is off",)))
+        record_checks(lake, candidate, [CheckResult("spans", ("a passage is off",))])
         with pytest.raises(CheckFailed, match=f"{candidate.snapshot_id} is held back; checks that failed: spans"):
             publish(lake, candidate)
         assert current_id(workspace.layout) == first.id
         assert candidate.snapshot_id not in list_ids(workspace.layout)
-        record_check(lake, candidate, CheckResult("spans", ()))
+        record_checks(lake, candidate, [CheckResult("spans", ())])
         assert publish(lake, candidate), "once the check passes, it is published"
         assert current_id(workspace.layout) == candidate.snapshot_id
 
@@ -245,7 +245,7 @@ class TestPublishing:
         candidate = make_candidate(lake)
         for name in CHECKS:
             if name != skipped:
-                record_check(lake, candidate, CheckResult(name, ()))
+                record_checks(lake, candidate, [CheckResult(name, ())])
         with pytest.raises(CheckFailed, match=f"did not run: {skipped}"):
             publish(lake, candidate)
         assert current_id(workspace.layout) is None
