@@ -39,6 +39,53 @@ def measure(corpus: Path, alone: bool) -> dict[str, Any]:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         inside = sum(report.model_seconds for report in result.reports)
         texts = next(report.processed for report in result.reports if report.step == "embeddings")
+        figures = {
+            "passages": texts,
+            "loading_seconds": loading,
+            "build_seconds": result.seconds,
+            "model_seconds": inside,
+            "model_share": inside / result.seconds,
+            "passages_per_second": texts / inside,
+            "peak_bytes": peak,
+            "steps": {f"{report.step}": round(report.seconds, 3) for report in result.reports},
+        }
+        if alone:
+            with lake.warehouse.session("reading texts") as connection:
+                rows = connection.execute(
+                    "SELECT d.title, p.heading, p.text FROM passages p JOIN documents d USING (document_id)"
+                ).fetchall()
+            sentences = sorted((contextual_text(*row) for row in rows), key=len)
+            from sentence_transformers import SentenceTransformer
+
+            model = SentenceTransformer(str(bundled_model_path()), device="cpu")
+            begun = time.perf_counter()
+            model.encode(sentences, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+            figures["alone_per_second"] = len(sentences) / (time.perf_counter() - begun)
+            figures["rate_against_alone"] = figures["passages_per_second"] / figures["alone_per_second"]
+        return figures
+
+
+def run(corpus: Path, *flags: str) -> dict[str, Any]:
+    """``measure`` in a process of its own."""
+    command = [sys.executable, __file__, "--measure", str(corpus), *flags]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Print the table, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="leave the memory runs out (they take ten minutes)")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        print(json.dumps(measure(arguments.measure, arguments.alone)))
+        sys.stdout.flush()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        main_corpus = MUSIQUE if MUSIQUE.exists() else synthetic(Path(folder) / "main.json", 1_890, 36)
         figures: dict[str, Any] = {"build": run(main_corpus, "--alone"), "memory": []}
         for count in () if arguments.quick else (2_000, 20_000):
             figures["memory"].append(run(synthetic(Path(folder) / f"{count}.json", count, 24)))
