@@ -59,7 +59,7 @@ def test_each_channel_searches_alone(harbour: Workspace, channel: str) -> None:
         (Filters(kinds=("prose",)), {"harbour.md", "lamp.txt", "ferry/petrel.md"}),
         (Filters(), {"harbour.md", "lamp.txt", "ferry/petrel.md"}),
     ],
-    ids=repr,
+    ids=["path", "author", "since", "until", "source", "kind", "none"],
 )
 @pytest.mark.parametrize("channels", [None, ["graph"], ["dense"]], ids=["all", "graph", "dense"])
 def test_filters_hold_in_every_channel(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import IntEnum
 from pathlib import Path
@@ -52,10 +53,12 @@ def out() -> Console:
 
 
 def notes() -> Console:
-    """Where progress and remarks go."""
+    """Where progress goes: a terminal's own descriptor, since Dagster redirects standard error while a step runs."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    if not sys.stderr.isatty():
+        return Console(stderr=True, highlight=False)
+    return Console(file=os.fdopen(os.dup(sys.stderr.fileno()), "w"), force_terminal=True, highlight=False)
 
 
 def print_json(record: Any) -> None:
