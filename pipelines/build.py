@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from derivation.lake import Lake
 from derivation.planning import BuildPlan, plan_build
 from derivation.progress import StepReport
+from errors import SettingsError
 from warehouse.snapshots import current_id
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def build(lake: Lake, sources: Sequence[str] = ()) -> BuildResult:
 
     Raises:
         UnknownName: a name is no source.
+        SettingsError: this process has built a lake with other sources before.
     """
     started = time.perf_counter()
     before = current_id(lake.layout)
@@ -87,8 +89,14 @@ def _run_jobs(lake: Lake, plan: BuildPlan) -> list[str]:
 
     import dagster as dg
 
+    from assets.partitions import source_partitions
     from pipelines.definitions import defs
 
+    if source_partitions.get_partition_keys() != [source.name for source in lake.settings.sources]:
+        raise SettingsError(
+            "This process has loaded the Dagster definitions of a lake with other sources.",
+            "Build each lake in a process of its own.",
+        )
     errors: list[str] = []
     definitions = defs()
     with dg.DagsterInstance.from_config(str(prepare_home(lake.settings.dagster.home))) as instance:

@@ -13,8 +13,11 @@ import dagster as dg
 import pytest
 from example import DATES, ExampleLake, build_example, replay
 
+from derivation.lake import Lake
+from errors import SettingsError
 from memory.embedding import HashingEmbedder
 from pipelines.build import build
+from warehouse.settings import load_settings
 from warehouse.snapshots import current_id
 
 SOURCE_LAYERS = ("documents", "passages", "embeddings", "mentions")
@@ -220,3 +223,14 @@ def test_a_build_with_nothing_to_do_starts_no_run(example: ExampleLake, instance
 
 def test_the_dates_of_the_example_are_replayed_in_order() -> None:
     assert tuple(replay().revisions()) == DATES
+
+
+def test_a_second_lake_with_other_sources_is_refused_in_the_same_process(
+    definitions: dg.Definitions, example: ExampleLake, tmp_path: Path
+) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("Another lake.\n")
+    other = tmp_path / "memlake.toml"
+    other.write_text('[lake]\nroot = "other"\n[[sources]]\nname = "texts"\nurl = "texts"\n')
+    with pytest.raises(SettingsError, match="other sources"):
+        build(Lake(load_settings(other), embedder=example.embedder))
