@@ -233,7 +233,7 @@ def extract_mentions(text: str, title: str = "") -> list[Mention]:
         elif group == "code":
             inner = text[start + 1 : end - 1]
             if inner.strip() and len(inner.split()) <= 3:
-                add(start + 1, end - 1, "identifier", normalise_identifier(inner.strip()))
+                add(*_trimmed(text, start + 1, end - 1), "identifier", normalise_identifier(inner.strip()))
         elif group == "url":
             add(
                 start,
@@ -446,7 +446,7 @@ def title_mentions(title: str) -> list[Mention]:
 def _own_title(text: str, title: str, add: Add) -> None:
     """Occurrences of the passage's own title in its text, whatever their case or script."""
     bare = _QUALIFIER.sub("", title.strip())
-    if 1 < len(bare) <= 80 and normalise(bare) not in STOP:
+    if 1 < len(bare) <= 80 and bare.casefold() in text.casefold() and normalise(bare) not in STOP:
         key = normalise(bare)
         for m in re.finditer(
             rf"(?<!\w){re.escape(bare)}(?!\w)" if bare.isascii() else re.escape(bare), text, re.IGNORECASE
