@@ -86,11 +86,11 @@ _INCIDENCE = """
 WITH ps AS (SELECT passage_id, row_number() OVER (ORDER BY passage_id) - 1 AS i FROM passages WHERE space = $space),
 es AS (SELECT entity_id, row_number() OVER (ORDER BY entity_id) - 1 AS j FROM entities WHERE space = $space),
 pairs AS (
-    SELECT passage_id, entity_id, count(*) AS n, false AS titled FROM mentions WHERE space = $space GROUP BY ALL
+    SELECT passage_id, entity_id, false AS titled FROM mentions WHERE space = $space
     UNION ALL
-    SELECT passage_id, entity_id, 1, kind = 'title' FROM titles WHERE space = $space
+    SELECT passage_id, entity_id, kind = 'title' FROM titles WHERE space = $space
 )
-SELECT ps.i AS passage, es.j AS entity, CAST(sum(n) AS INTEGER) AS mentions, bool_or(titled) AS titled
+SELECT ps.i AS passage, es.j AS entity, bool_or(titled) AS titled
 FROM pairs JOIN ps USING (passage_id) JOIN es USING (entity_id)
 GROUP BY ps.i, es.j ORDER BY ps.i, es.j
 """

@@ -195,7 +195,7 @@ def compile_graph(
     Args:
         passage_ids: ascending.
         entities: ``entity_id, entity_key, name, kind``, ascending by id.
-        incidence: ``passage, entity, mentions, titled``: row numbers in the two above, each pair once.
+        incidence: ``passage, entity, titled``: row numbers in the two above, each pair once.
         synonyms: ``short, long``: row numbers in ``entities``.
     """
     n = len(passage_ids)

@@ -138,9 +138,8 @@ class SentenceTransformersEmbedder:
     def encode(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda index: (-len(texts[index]), index))
-        step = self._batch_size * 8
-        for start in range(0, len(order), step):
-            rows = order[start : start + step]
+        for start in range(0, len(order), self._batch_size):
+            rows = order[start : start + self._batch_size]
             encoded = self._model.encode(
                 [texts[row] for row in rows],
                 batch_size=self._batch_size,
