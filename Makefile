@@ -75,6 +75,7 @@ check: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python benchmarks/build.py
 	@$(BIN)/python benchmarks/query.py
+	@$(BIN)/python benchmarks/duplicates.py
 
 format: $(VENV)/.installed-dev
 	@$(BIN)/ruff format .

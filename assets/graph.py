@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.duplicates import duplicates
 from assets.entities import entities
 from assets.reporting import ON_NEW_DATA, WAREHOUSE_POOL, raises_failures, report_metadata
 from derivation.lake import Lake
@@ -14,7 +15,7 @@ from warehouse.files import size_of
 
 
 @dg.asset(
-    deps=[entities],
+    deps=[entities, duplicates],
     group_name="serve",
     kinds={"numpy"},
     pool=WAREHOUSE_POOL,

@@ -44,6 +44,7 @@ _VERSIONED = {
     "passages": ("passages", "passage_id || revision_id || char_start || text_hash"),
     "embeddings": ("passages", "text_hash"),
     "mentions": ("mentions", "passage_id || entity_id || char_start || char_end"),
+    "duplicates": ("families", "passage_id || representative || kind"),
     "entities": ("entities", "entity_id || name || passages"),
 }
 """Table and content of a row, for each layer that lives in the warehouse."""

@@ -8,9 +8,9 @@ import dagster as dg
 from assets.graph import knowledge_graph
 from assets.reporting import ON_NEW_DATA, WAREHOUSE_POOL, outside_dagster, raises_failures
 from assets.vectors import vectors
-from derivation.checks import CHECKS
+from derivation.checks import CHECKS, CheckResult
 from derivation.lake import Lake
-from derivation.snapshot import latest_candidate, make_candidate, publish, record_checks
+from derivation.snapshot import latest_candidate, make_candidate, present_candidate, publish, record_checks
 from warehouse.snapshots import Manifest
 
 _SHOWN_PROBLEMS = 20
@@ -41,9 +41,7 @@ def candidate_snapshot(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any
 )
 def snapshot_gate(lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]:
     """What must hold before a reader may see the candidate."""
-    manifest = latest_candidate(lake)
-    results = [outside_dagster(check, lake, manifest) for check in CHECKS.values()]
-    record_checks(lake, manifest, results)
+    manifest, results = outside_dagster(_check_candidate, lake)
     for result in results:
         yield dg.AssetCheckResult(
             asset_key=candidate_snapshot.key,
@@ -57,6 +55,14 @@ def snapshot_gate(lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]
                 "first_problems": dg.MetadataValue.md("\n".join(f"- {p}" for p in result.problems[:_SHOWN_PROBLEMS])),
             },
         )
+
+
+def _check_candidate(lake: Lake) -> tuple[Manifest, list[CheckResult]]:
+    with lake.working("checking a snapshot"):
+        manifest = present_candidate(lake)
+        results = [check(lake, manifest) for check in CHECKS.values()]
+        record_checks(lake, manifest, results)
+    return manifest, results
 
 
 @dg.asset(

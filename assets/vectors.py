@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.duplicates import duplicates
 from assets.embeddings import embeddings
 from assets.entities import entities
 from assets.reporting import ON_NEW_DATA, WAREHOUSE_POOL, raises_failures, report_metadata
@@ -15,7 +16,7 @@ from warehouse.files import size_of
 
 
 @dg.asset(
-    deps=[embeddings, entities],
+    deps=[embeddings, duplicates, entities],
     group_name="serve",
     kinds={"lancedb"},
     pool=WAREHOUSE_POOL,

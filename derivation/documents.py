@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from derivation.lake import Lake, source_spec
+from derivation.lake import Lake, exclusive, source_spec
 from derivation.progress import StepReport
 from derivation.runner import conclude
 from sources import Item, RawDocument, Rejected, SourceReader, open_source, read_documents
 from warehouse.database import Changes, Connection, bump_generation, registered, replace_rows
 from warehouse.delta import Outcome, Plan, Scope, Status, Step, Task, Verdict, forget, plan_step, record
+from warehouse.faults import reach
 from warehouse.ids import content_id, document_id
 from warehouse.settings import SourceSettings
 
@@ -96,6 +97,7 @@ ORDER BY label
 """
 
 
+@exclusive("reading documents")
 def refresh_documents(lake: Lake, source: SourceSettings) -> StepReport:
     """Bring the documents of one source up to date.
 
@@ -113,15 +115,18 @@ def refresh_documents(lake: Lake, source: SourceSettings) -> StepReport:
     for batch in _read_batches(listing, todo.tasks, source, lake.settings.lake.batch_rows):
         with lake.warehouse.session("writing documents") as connection:
             changed = _write_batch(connection, lake, scope, batch)
+            reach("documents.written")
             record(connection, step, scope, batch.outcomes())
             if changed.any:
                 bump_generation(connection)
+        reach("documents.committed")
         changes += changed
         failed += sum(read.failures for read in batch.finished)
         lake.progress.advance(len(batch.finished))
     if todo.removed:
         with lake.warehouse.session("removing documents") as connection:
             changes += _remove_items(connection, scope, todo.removed)
+            reach("documents.removing")
             forget(connection, step, scope, todo.removed)
             bump_generation(connection)
     return conclude(lake, step, scope, todo, changes, failed, started)

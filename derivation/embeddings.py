@@ -12,13 +12,14 @@ import time
 import numpy as np
 import polars as pl
 
-from derivation.lake import Lake
+from derivation.lake import Lake, exclusive
 from derivation.progress import StepReport
 from derivation.runner import log_run
 from errors import ModelError
 from memory.segmentation import contextual_text
 from warehouse.database import Changes, Connection, bump_generation, frame, registered
 from warehouse.delta import Scope, Step
+from warehouse.faults import reach
 
 _CODE_VERSION = "1"
 _BATCH_BYTES = 24_000_000
@@ -60,6 +61,7 @@ def count_texts(connection: Connection, scope: Scope) -> int:
     return int(row[0])
 
 
+@exclusive("embedding")
 def refresh_embeddings(lake: Lake, scope: Scope) -> StepReport:
     """Embed every text of ``scope`` that has no vector yet.
 
@@ -110,6 +112,7 @@ def _embed_batch(lake: Lake, scope: Scope, batch: pl.DataFrame) -> float:
             f"The embedder {lake.embedder_spec.identity} gave a vector that is not finite for: {texts[bad][:80]!r}.",
             "Choose another embedding.precision or model.",
         )
+    reach("embeddings.computed")
     computed = pl.DataFrame(
         {
             "space": [scope.space] * len(rows),
@@ -123,9 +126,11 @@ def _embed_batch(lake: Lake, scope: Scope, batch: pl.DataFrame) -> float:
             "INSERT INTO embeddings SELECT space, text_hash, embedder, vector FROM vectors_frame ON CONFLICT DO NOTHING"
         )
         bump_generation(connection)
+    reach("embeddings.committed")
     return seconds
 
 
+@exclusive("removing unused embeddings")
 def remove_unused(lake: Lake, space: str) -> int:
     """Remove the vectors of texts that no passage of the space has any more; returns how many."""
     with lake.warehouse.session("removing unused embeddings") as connection:
@@ -134,4 +139,5 @@ def remove_unused(lake: Lake, space: str) -> int:
             "SELECT 1 FROM passages p WHERE p.space = e.space AND p.text_hash = e.text_hash) RETURNING 1",
             {"space": space},
         ).fetchall()
-        return len(gone)
+    reach("embeddings.removed")
+    return len(gone)

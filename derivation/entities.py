@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import time
 
-from derivation.lake import Lake
+import polars as pl
+
+from derivation.lake import Lake, exclusive
 from derivation.progress import StepReport
 from derivation.runner import log_run
-from warehouse.database import bump_generation, frame, replace_rows
+from warehouse.database import Connection, bump_generation, frame, replace_rows
 from warehouse.delta import Step
+from warehouse.faults import reach
 
 ENTITIES_STEP = Step("entities", "1", {})
 
@@ -40,13 +43,20 @@ ORDER BY n.entity_id
 """
 
 
+def aggregated(connection: Connection, space: str) -> pl.DataFrame:
+    """The rows of ``entities`` as the mentions and titles of a space give them now."""
+    return frame(connection, _AGGREGATE, {"space": space})
+
+
+@exclusive("aggregating entities")
 def refresh_entities(lake: Lake, space: str) -> StepReport:
     """Bring the entities of a space up to date with its mentions."""
     started = time.perf_counter()
     lake.progress.start(ENTITIES_STEP.name, space, 1)
     with lake.warehouse.session("aggregating entities") as connection:
-        rows = frame(connection, _AGGREGATE, {"space": space})
+        rows = aggregated(connection, space)
         changes = replace_rows(connection, "entities", ["entity_id"], rows, "space", [space])
+        reach("entities.written")
         if changes.any:
             bump_generation(connection)
     lake.progress.finish()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
 from derivation.progress import NoProgress, Progress, StepReport
@@ -12,7 +15,11 @@ from memory.embedding import Embedder, EmbedderSpec, TokenCounter, open_embedder
 from sources import SourceSpec
 from warehouse.database import Warehouse
 from warehouse.layout import LakeLayout
+from warehouse.lock import work_lock
 from warehouse.settings import Settings, SourceSettings, load_settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Lake:
@@ -28,8 +35,9 @@ class Lake:
         """``as_of`` is the time at which the sources' present state counts as seen; now, unless history is replayed."""
         self.settings = settings
         self.layout = LakeLayout(settings.lake.root)
-        self.warehouse = Warehouse(self.layout, settings.lake.lock_timeout_seconds)
         self.progress: Progress = progress or NoProgress()
+        self.warehouse = Warehouse(self.layout, settings.lake.lock_timeout_seconds, self.progress.wait)
+        self._work = work_lock(self.layout, settings.lake.work_timeout_seconds, self.progress.wait)
         self.run_id = uuid4().hex[:12]
         self.reports: list[StepReport] = []
         """What the steps that ran on this object did, in order."""
@@ -42,6 +50,14 @@ class Lake:
     def from_file(cls, path: Path | None = None) -> Lake:
         """The lake of a settings file; see :func:`warehouse.settings.load_settings`."""
         return cls(load_settings(path))
+
+    def working(self, purpose: str) -> AbstractContextManager[None]:
+        """Hold the lake's work lock: no other process changes the lake meanwhile. May be nested within a thread.
+
+        Raises:
+            LockTimeout: another process has worked on the lake for longer than ``lake.work_timeout_seconds``.
+        """
+        return self._work.held(purpose)
 
     @property
     def now(self) -> datetime:
@@ -69,6 +85,22 @@ class Lake:
     @cached_property
     def token_counter(self) -> TokenCounter:
         return token_counter(self.embedder_spec)
+
+
+def exclusive(
+    purpose: str,
+) -> Callable[[Callable[Concatenate[Lake, P], R]], Callable[Concatenate[Lake, P], R]]:
+    """Run a function under the lake's work lock; ``purpose`` is what others who wait are told."""
+
+    def decorate(function: Callable[Concatenate[Lake, P], R]) -> Callable[Concatenate[Lake, P], R]:
+        @wraps(function)
+        def held(lake: Lake, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            with lake.working(purpose):
+                return function(lake, *args, **kwargs)
+
+        return held
+
+    return decorate
 
 
 def source_spec(source: SourceSettings) -> SourceSpec:

@@ -9,14 +9,15 @@ import json
 import time
 from typing import Any
 
-from derivation.lake import Lake
+from derivation.lake import Lake, exclusive
 from derivation.progress import StepReport
 from derivation.runner import log_run
 from graph.compiled import CODE_VERSION, CompiledGraph, GraphParameters, compile_graph
 from memory.segmentation import contextual_text
-from warehouse.database import Changes, Connection, frame
+from warehouse.database import Changes, Connection, bump_generation, frame, generation
 from warehouse.delta import Step
-from warehouse.vectors import sync_passages
+from warehouse.faults import reach
+from warehouse.vectors import open_latest, sync_passages, table_name
 
 VECTORS_STEP_NAME = "vectors"
 GRAPH_STEP_NAME = "graph"
@@ -24,7 +25,7 @@ GRAPH_STEP_NAME = "graph"
 
 def vectors_step(lake: Lake) -> Step:
     """Warehouse rows to the searched table."""
-    return Step(VECTORS_STEP_NAME, "1", {"embedder": lake.embedder_spec.identity})
+    return Step(VECTORS_STEP_NAME, "2", {"embedder": lake.embedder_spec.identity})
 
 
 def graph_step(lake: Lake) -> Step:
@@ -32,8 +33,9 @@ def graph_step(lake: Lake) -> Step:
     return Step(GRAPH_STEP_NAME, CODE_VERSION, {"max_share": lake.settings.graph.max_share})
 
 
-def refresh_vectors(lake: Lake, space: str) -> StepReport:
-    """Make the Lance table of a space hold the warehouse's passages."""
+@exclusive("writing vectors")
+def refresh_vectors(lake: Lake, space: str, rewrite: bool = False) -> StepReport:
+    """Make the Lance table of a space hold the warehouse's passages; ``rewrite`` leaves no row in its old file."""
     started = time.perf_counter()
     step = vectors_step(lake)
     with lake.warehouse.session("counting passages") as connection:
@@ -41,16 +43,31 @@ def refresh_vectors(lake: Lake, space: str) -> StepReport:
             "SELECT len(vector) FROM embeddings WHERE space = $space AND embedder = $embedder LIMIT 1",
             {"space": space, "embedder": lake.embedder_spec.identity},
         ).fetchone()
+        of = generation(connection)
     dimensions = int(row[0]) if row else lake.embedder.dimensions
     lake.progress.start(step.name, space, 0)
     synced = sync_passages(
-        lake.warehouse, space, lake.embedder_spec.identity, dimensions, contextual_text, lake.progress.advance
+        lake.warehouse,
+        space,
+        lake.embedder_spec.identity,
+        dimensions,
+        contextual_text,
+        lake.progress.advance,
+        rewrite,
     )
     lake.progress.finish()
-    state = {"table": synced.table, "version": synced.version, "digest": synced.digest, "rows": synced.rows}
+    state = {
+        "table": synced.table,
+        "version": synced.version,
+        "digest": synced.digest,
+        "rows": synced.rows,
+        "generation": of,
+        "fingerprint": step.fingerprint,
+    }
     return _noted(lake, space, step, state, synced.rows, synced.changes, started)
 
 
+@exclusive("compiling the graph")
 def refresh_graph(lake: Lake, space: str) -> StepReport:
     """Compile the graph of a space; the same graph is the same folder."""
     started = time.perf_counter()
@@ -58,13 +75,42 @@ def refresh_graph(lake: Lake, space: str) -> StepReport:
     lake.progress.start(step.name, space, 1)
     with lake.warehouse.session("reading the graph") as connection:
         arrays = _read(connection, space)
+        of = generation(connection)
     compiled = compile_graph(**arrays, parameters=GraphParameters(lake.settings.graph.max_share))
     digest = compiled.digest()
-    written = compiled.save(lake.layout.graph(digest))
+    written = compiled.save(lake.layout.graph(digest), lambda: reach("graph.written"))
+    reach("graph.renamed")
     lake.progress.finish()
-    state = {"digest": digest, "entities": compiled.entities, "edges": compiled.edges}
+    state = {
+        "digest": digest,
+        "entities": compiled.entities,
+        "edges": compiled.edges,
+        "generation": of,
+        "fingerprint": step.fingerprint,
+    }
     changes = Changes(added=compiled.passages if written else 0)
     return _noted(lake, space, step, state, compiled.passages, changes, started)
+
+
+def note_version(lake: Lake, space: str) -> None:
+    """Note that a space's table has a new version of the same rows, for the next snapshot to pin."""
+    table = open_latest(lake.layout, space, table_name(lake.embedder_spec.identity))
+    with lake.warehouse.session("noting a version") as connection:
+        before = generation(connection)
+        bump_generation(connection)
+        states = connection.execute("SELECT space, layer, state FROM layers").fetchall()
+        for of_space, layer, text in states:
+            state = json.loads(text)
+            if state.get("generation") == before:
+                state["generation"] = before + 1  # no row has changed
+            if (of_space, layer) == (space, VECTORS_STEP_NAME):
+                state["version"] = int(table.version)
+            _note(connection, of_space, layer, state)
+
+
+def compiled_graph(connection: Connection, lake: Lake, space: str) -> CompiledGraph:
+    """The graph of a space as its rows give it now."""
+    return compile_graph(**_read(connection, space), parameters=GraphParameters(lake.settings.graph.max_share))
 
 
 def open_graph(lake: Lake, digest: str) -> CompiledGraph:
@@ -80,10 +126,10 @@ def layer_state(connection: Connection, space: str, layer: str) -> dict[str, Any
     return None if row is None else json.loads(row[0])
 
 
-_PASSAGES = "SELECT passage_id FROM passages WHERE space = $space ORDER BY passage_id"
+_PASSAGES = "SELECT passage_id FROM searched WHERE space = $space ORDER BY passage_id"
 _ENTITIES = "SELECT entity_id, entity_key, name, kind FROM entities WHERE space = $space ORDER BY entity_id"
 _INCIDENCE = """
-WITH ps AS (SELECT passage_id, row_number() OVER (ORDER BY passage_id) - 1 AS i FROM passages WHERE space = $space),
+WITH ps AS (SELECT passage_id, row_number() OVER (ORDER BY passage_id) - 1 AS i FROM searched WHERE space = $space),
 es AS (SELECT entity_id, row_number() OVER (ORDER BY entity_id) - 1 AS j FROM entities WHERE space = $space),
 pairs AS (
     SELECT passage_id, entity_id, false AS titled FROM mentions WHERE space = $space
@@ -117,10 +163,8 @@ def _noted(
     lake: Lake, space: str, step: Step, state: dict[str, Any], rows: int, changes: Changes, started: float
 ) -> StepReport:
     with lake.warehouse.session(f"noting {step.name}") as connection:
-        connection.execute(
-            "INSERT INTO layers VALUES ($space, $layer, $state) ON CONFLICT DO UPDATE SET state = excluded.state",
-            {"space": space, "layer": step.name, "state": json.dumps(state, sort_keys=True)},
-        )
+        _note(connection, space, step.name, state)
+    reach("layers.noted")
     report = StepReport(
         step=step.name,
         source="",
@@ -133,3 +177,10 @@ def _noted(
     )
     log_run(lake, report)
     return report
+
+
+def _note(connection: Connection, space: str, layer: str, state: dict[str, Any]) -> None:
+    connection.execute(
+        "INSERT INTO layers VALUES ($space, $layer, $state) ON CONFLICT DO UPDATE SET state = excluded.state",
+        {"space": space, "layer": layer, "state": json.dumps(state, sort_keys=True)},
+    )

@@ -93,11 +93,14 @@ class Mentions:
         outcomes = [Outcome(task, Status.DONE, outputs=counts[task.input_id]) for task in tasks]
         return _Found(_frame(mentions, _MENTIONS), _frame(titles, _TITLES), _frame(acronyms, _ACRONYMS)), outcomes
 
+    def tables(self, computed: _Found) -> dict[str, pl.DataFrame]:
+        return {"mentions": computed.mentions, "titles": computed.titles, "acronyms": computed.acronyms}
+
     def write(self, connection: Connection, tasks: Sequence[Task], computed: _Found) -> Changes:
         owners = [task.input_id for task in tasks]
-        tables = {"mentions": computed.mentions, "titles": computed.titles, "acronyms": computed.acronyms}
         changes = [
-            replace_rows(connection, name, _KEYS[name], rows, "passage_id", owners) for name, rows in tables.items()
+            replace_rows(connection, name, _KEYS[name], rows, "passage_id", owners)
+            for name, rows in self.tables(computed).items()
         ]
         return sum(changes, Changes())
 

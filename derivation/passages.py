@@ -80,6 +80,9 @@ class Passages:
             outcomes.append(Outcome(task, Status.DONE, outputs=len(found)))
         return pl.DataFrame(rows, schema=_SCHEMA), outcomes
 
+    def tables(self, computed: pl.DataFrame) -> dict[str, pl.DataFrame]:
+        return {"passages": computed}
+
     def write(self, connection: Connection, tasks: Sequence[Task], computed: pl.DataFrame) -> Changes:
         owners = [task.input_id for task in tasks]
         return replace_rows(connection, "passages", ["passage_id"], computed, "document_id", owners)

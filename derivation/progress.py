@@ -20,6 +20,9 @@ class Progress(Protocol):
     def finish(self) -> None:
         """The step has ended."""
 
+    def wait(self, message: str) -> None:
+        """The step waits for another process; ``message`` says for which."""
+
 
 class NoProgress:
     """Says nothing."""
@@ -31,6 +34,9 @@ class NoProgress:
         pass
 
     def finish(self) -> None:
+        pass
+
+    def wait(self, message: str) -> None:
         pass
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from derivation.lake import Lake
+from derivation.lake import Lake, exclusive
 from warehouse.database import Connection, bump_generation
 from warehouse.delta import Scope
 
-_TABLES = ("documents", "revisions", "passages", "mentions", "titles", "acronyms", "ledger")
+_TABLES = ("documents", "revisions", "passages", "mentions", "titles", "acronyms", "families", "ledger")
+_OF_SPACES = ("embeddings", "entities", "signatures", "duplicate_pairs", "layers")
 
 
 def retired_scopes(connection: Connection, lake: Lake) -> list[Scope]:
@@ -16,6 +17,7 @@ def retired_scopes(connection: Connection, lake: Lake) -> list[Scope]:
     return [Scope(space, source) for space, source in rows if source and (space, source) not in known]
 
 
+@exclusive("retiring sources")
 def retire_sources(lake: Lake) -> list[Scope]:
     """Remove the rows of retired sources; the derived stores follow when they are next brought up to date."""
     with lake.warehouse.session("retiring sources") as connection:
@@ -28,7 +30,7 @@ def retire_sources(lake: Lake) -> list[Scope]:
                 )
         if gone:
             kept = lake.settings.spaces
-            for table in ("embeddings", "entities", "layers"):
+            for table in _OF_SPACES:
                 connection.execute(f"DELETE FROM {table} WHERE space NOT IN (SELECT unnest($spaces))", {"spaces": kept})
             bump_generation(connection)
     return gone

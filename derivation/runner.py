@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import polars as pl
+
 from derivation.lake import Lake
 from derivation.progress import StepReport
 from errors import MemlakeError, Transient
 from warehouse.database import Changes, Connection, bump_generation
 from warehouse.delta import Outcome, Plan, Scope, Status, Step, Task, forget, plan_step, record
+from warehouse.faults import reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,9 @@ class Derivation(Protocol):
     def compute(self, tasks: Sequence[Task], loaded: Any) -> tuple[Any, list[Outcome]]:
         """The outputs of a batch, with no store open; one outcome a task."""
 
+    def tables(self, computed: Any) -> Mapping[str, pl.DataFrame]:
+        """The rows of what was computed, by the table that they belong in."""
+
     def write(self, connection: Connection, tasks: Sequence[Task], computed: Any) -> Changes:
         """Make the outputs of these inputs equal to what was computed."""
 
@@ -55,6 +61,11 @@ def plan(lake: Lake, derivation: Derivation, scope: Scope) -> Plan:
 
 def run(lake: Lake, derivation: Derivation, scope: Scope) -> StepReport:
     """Bring the outputs of a step up to date."""
+    with lake.working(f"{derivation.step.name} of {scope.source or scope.space}"):
+        return _run(lake, derivation, scope)
+
+
+def _run(lake: Lake, derivation: Derivation, scope: Scope) -> StepReport:
     started = time.perf_counter()
     step = derivation.step
     todo = plan(lake, derivation, scope)
@@ -65,17 +76,21 @@ def run(lake: Lake, derivation: Derivation, scope: Scope) -> StepReport:
         with lake.warehouse.session(f"reading inputs of {step.name}") as connection:
             loaded = derivation.load(connection, tasks)
         computed, outcomes = derivation.compute(tasks, loaded)
+        reach("step.computed")
         with lake.warehouse.session(f"writing {step.name}") as connection:
             changed = derivation.write(connection, tasks, computed)
+            reach("step.written")
             record(connection, step, scope, outcomes)
             if changed.any:
                 bump_generation(connection)
+        reach("step.committed")
         changes += changed
         failed += sum(outcome.status is not Status.DONE for outcome in outcomes)
         lake.progress.advance(len(tasks))
     if todo.removed:
         with lake.warehouse.session(f"removing from {step.name}") as connection:
             changes += derivation.remove(connection, todo.removed)
+            reach("step.removing")
             forget(connection, step, scope, todo.removed)
             bump_generation(connection)
     return conclude(lake, step, scope, todo, changes, failed, started)

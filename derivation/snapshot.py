@@ -7,19 +7,22 @@ A candidate pins what the layers hold now. Nothing shows it to a reader until ev
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 from derivation.checks import CHECKS, CheckResult
+from derivation.duplicates import duplicates_step
 from derivation.embeddings import embeddings_step
 from derivation.entities import ENTITIES_STEP
-from derivation.lake import Lake
+from derivation.lake import Lake, exclusive
 from derivation.layers import GRAPH_STEP_NAME, VECTORS_STEP_NAME, graph_step, layer_state, vectors_step
 from derivation.mentions import Mentions
 from derivation.passages import Passages
+from derivation.settling import settle
 from errors import CheckFailed, SettingsError, SnapshotError
 from warehouse.database import Connection, generation
+from warehouse.faults import reach
 from warehouse.ids import content_id
 from warehouse.snapshots import (
     Manifest,
@@ -43,6 +46,7 @@ def recipe(lake: Lake) -> dict[str, str]:
         embeddings_step(lake),
         Mentions.step,
         ENTITIES_STEP,
+        duplicates_step(lake),
         vectors_step(lake),
         graph_step(lake),
     ]
@@ -58,13 +62,15 @@ def needs_snapshot(connection: Connection, lake: Lake) -> bool:
     return row != (generation(connection), _recipe_id(lake))
 
 
+@exclusive("pinning a snapshot")
 def make_candidate(lake: Lake) -> Manifest:
     """Pin the layers of every space; where they equal the published snapshot's, the candidate is that snapshot.
 
     Raises:
         SettingsError: this state would count as seen before what is published.
-        SnapshotError: a layer was never built.
+        SnapshotError: what is published is damaged.
     """
+    settle(lake)
     parent = current_manifest(lake.layout) if current_id(lake.layout) else None
     created_at = datetime.now(UTC)
     with lake.warehouse.session("pinning a snapshot") as connection:
@@ -73,20 +79,15 @@ def make_candidate(lake: Lake) -> Manifest:
         if parent and (parent.spaces, parent.embedder) == (spaces, embedder):
             manifest = parent
         else:
-            if parent and lake.now < parent.as_of:
-                raise SettingsError(
-                    f"This state would count as seen at {lake.now:%Y-%m-%d %H:%M}, before the published snapshot "
-                    f"{parent.snapshot_id}.",
-                    "Give a later --as-of, or roll back first.",
-                )
+            as_of = _as_of(lake, parent, spaces)
             digest = content_id(
                 parent.snapshot_id if parent else "",
                 json.dumps(embedder, sort_keys=True),
                 *(state.digest for state in spaces.values()),
             )
             manifest = Manifest(
-                snapshot_id=snapshot_id(lake.now, digest),
-                as_of=lake.now,
+                snapshot_id=snapshot_id(as_of, digest),
+                as_of=as_of,
                 created_at=created_at.replace(microsecond=0),
                 parent=parent.snapshot_id if parent else None,
                 embedder=embedder,
@@ -108,7 +109,53 @@ def make_candidate(lake: Lake) -> Manifest:
                 "manifest": manifest.to_json(),
             },
         )
+    reach("candidate.pinned")
     return manifest
+
+
+def _as_of(lake: Lake, parent: Manifest | None, spaces: Mapping[str, SpaceState]) -> datetime:
+    """When the state counts as seen; the same content in other files counts as seen when it was seen first."""
+    if parent is None:
+        return lake.now
+    if _content(parent.spaces) == _content(spaces) and parent.embedder == asdict(lake.embedder_spec):
+        return parent.as_of
+    if lake.now < parent.as_of:
+        raise SettingsError(
+            f"This state would count as seen at {lake.now:%Y-%m-%d %H:%M:%S} UTC, before the published snapshot "
+            f"{parent.snapshot_id} ({parent.as_of:%Y-%m-%d %H:%M:%S}).",
+            "If this machine's clock is wrong, correct it. Otherwise give a later --as-of, or roll back first.",
+        )
+    return lake.now
+
+
+def _content(spaces: Mapping[str, SpaceState]) -> dict[str, str]:
+    return {name: state.digest for name, state in spaces.items()}
+
+
+def present_state(lake: Lake) -> Manifest:
+    """What the layers hold now, as a manifest that is written nowhere."""
+    with lake.warehouse.session("reading the layers") as connection:
+        spaces = {space: _space_state(connection, space) for space in lake.settings.spaces}
+    return Manifest(
+        snapshot_id="present",
+        as_of=lake.now,
+        created_at=lake.now,
+        parent=None,
+        embedder=asdict(lake.embedder_spec),
+        steps=recipe(lake),
+        spaces=spaces,
+    )
+
+
+@exclusive("checking a snapshot")
+def present_candidate(lake: Lake) -> Manifest:
+    """The candidate of the warehouse's present state: the latest, or a new one where another process went on since."""
+    with lake.warehouse.session("reading the candidate") as connection:
+        row = connection.execute(
+            "SELECT manifest, generation FROM snapshots ORDER BY created_at DESC LIMIT 1"
+        ).fetchone()
+        current = row is not None and row[1] == generation(connection)
+    return Manifest.from_json(row[0]) if row and current else make_candidate(lake)
 
 
 def latest_candidate(lake: Lake) -> Manifest:
@@ -143,8 +190,10 @@ def record_checks(lake: Lake, candidate: Manifest, results: Sequence[CheckResult
                 " ELSE list_distinct(list_append(failures, $name)) END WHERE snapshot_id = $id",
                 {"id": candidate.snapshot_id, "name": result.name, "passed": result.passed},
             )
+            reach("checks.recorded")
 
 
+@exclusive("publishing")
 def publish(lake: Lake, candidate: Manifest) -> bool:
     """Make the candidate what readers see; returns whether it was not already.
 
@@ -170,8 +219,11 @@ def publish(lake: Lake, candidate: Manifest) -> bool:
     if is_new:
         for space, state in candidate.spaces.items():
             tag_version(lake.layout, space, state.table, state.version, candidate.snapshot_id)
+        reach("publish.tagged")
         write_manifest(lake.layout, candidate)
+        reach("publish.manifested")
         point_current(lake.layout, candidate.snapshot_id)
+        reach("publish.pointed")
     with lake.warehouse.session("noting the publication") as connection:
         connection.execute(
             "UPDATE snapshots SET status = $published WHERE snapshot_id = $id",
@@ -180,6 +232,7 @@ def publish(lake: Lake, candidate: Manifest) -> bool:
     return is_new
 
 
+@exclusive("rolling back")
 def rollback(lake: Lake, name: str) -> Manifest:
     """Point ``CURRENT`` at a kept snapshot; the next build that finds a change publishes on top of it.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from uuid import uuid4
@@ -125,8 +125,11 @@ class CompiledGraph:
             digest.update("\x1f".join(row).encode())
         return digest.hexdigest()
 
-    def save(self, folder: Path) -> bool:
-        """Write the graph as ``folder``, whole or not at all; returns whether it was not there yet."""
+    def save(self, folder: Path, before_rename: Callable[[], None] = lambda: None) -> bool:
+        """Write the graph as ``folder``, whole or not at all; returns whether it was not there yet.
+
+        ``before_rename`` is called when all is on the disk under a temporary name.
+        """
         if _is_whole(folder):
             return False
         temporary = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.tmp")
@@ -137,6 +140,7 @@ class CompiledGraph:
             self.entity_table.write_ipc(temporary / _ENTITIES)
             sizes = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
             (temporary / _META).write_text(json.dumps(sizes), encoding="utf-8")
+            before_rename()
             shutil.rmtree(folder, ignore_errors=True)
             temporary.replace(folder)
         finally:
@@ -151,7 +155,7 @@ class CompiledGraph:
             SnapshotError: the folder is missing or damaged.
         """
         if not _is_whole(folder):
-            raise SnapshotError(f"The graph {folder} is damaged or gone.", "Build it anew with: memlake build")
+            raise SnapshotError(f"The graph {folder} is damaged or gone.", "Build it anew with: memlake repair")
         try:
             arrays = {
                 field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r")
@@ -161,7 +165,7 @@ class CompiledGraph:
             table = pl.read_ipc(folder / _ENTITIES)
         except (OSError, EOFError, ValueError, pl.exceptions.PolarsError) as error:
             raise SnapshotError(
-                f"The graph {folder} is damaged or gone: {error}.", "Build it anew with: memlake build"
+                f"The graph {folder} is damaged or gone: {error}.", "Build it anew with: memlake repair"
             ) from error
         return cls(**arrays, entity_table=table)
 

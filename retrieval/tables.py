@@ -137,7 +137,7 @@ class SearchedTable:
             return Context().run(asyncio.run_coroutine_threadsafe, work, _loop()).result()
         except (RuntimeError, ValueError, pa.ArrowException) as error:
             raise SnapshotError(
-                f"The vectors of {self._place} are damaged or gone: {error}.", "Build them anew with: memlake build"
+                f"The vectors of {self._place} are damaged or gone: {error}.", "Build them anew with: memlake repair"
             ) from error
 
 

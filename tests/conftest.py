@@ -20,15 +20,9 @@ from example import bundled_embedder, example_lake  # noqa: F401
 
 from derivation.checks import CHECKS, CheckResult
 from derivation.documents import refresh_documents
-from derivation.embeddings import refresh_embeddings, remove_unused
-from derivation.entities import refresh_entities
 from derivation.lake import Lake
-from derivation.layers import refresh_graph, refresh_vectors
-from derivation.mentions import Mentions
-from derivation.passages import Passages
 from derivation.progress import Progress
-from derivation.retirement import retire_sources
-from derivation.runner import run
+from derivation.settling import refresh_derived, refresh_served
 from derivation.snapshot import make_candidate, publish, record_checks
 from memory.embedding import Embedder, HashingEmbedder
 from retrieval.client import MemoryClient
@@ -78,24 +72,8 @@ class Built:
 
 def refresh_source(lake: Lake, source: SourceSettings) -> None:
     """The assets of one source, in their order."""
-    scope = Scope(source.space, source.name)
     refresh_documents(lake, source)
-    run(lake, Passages(lake), scope)
-    refresh_embeddings(lake, scope)
-    run(lake, Mentions(), scope)
-
-
-def refresh_spaces(lake: Lake) -> None:
-    """The assets over all sources up to the candidate, in their order."""
-    retire_sources(lake)
-    spaces = lake.settings.spaces
-    for space in spaces:
-        refresh_entities(lake, space)
-    for space in spaces:
-        remove_unused(lake, space)
-        refresh_vectors(lake, space)
-    for space in spaces:
-        refresh_graph(lake, space)
+    refresh_derived(lake, Scope(source.space, source.name))
 
 
 def run_checks(lake: Lake, candidate: Manifest) -> list[CheckResult]:
@@ -110,7 +88,7 @@ def build_lake(lake: Lake) -> tuple[Manifest, bool]:
     """What a build does, without Dagster; gives the snapshot and whether it is newly published."""
     for source in lake.settings.sources:
         refresh_source(lake, source)
-    refresh_spaces(lake)
+    refresh_served(lake)
     candidate = make_candidate(lake)
     run_checks(lake, candidate)
     return candidate, publish(lake, candidate)

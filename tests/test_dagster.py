@@ -21,7 +21,7 @@ from warehouse.settings import load_settings
 from warehouse.snapshots import current_id
 
 SOURCE_LAYERS = ("documents", "passages", "embeddings", "mentions")
-SERVED_LAYERS = ("entities", "vectors", "knowledge_graph", "candidate_snapshot", "published_snapshot")
+SERVED_LAYERS = ("entities", "duplicates", "vectors", "knowledge_graph", "candidate_snapshot", "published_snapshot")
 
 
 @pytest.fixture(scope="module")

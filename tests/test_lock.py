@@ -16,14 +16,14 @@ from conftest import python
 from errors import LockTimeout, Transient
 from warehouse.database import Warehouse
 from warehouse.layout import LakeLayout
-from warehouse.lock import WarehouseLock
+from warehouse.lock import warehouse_lock
 
 _HOLD = """
 import sys
 from pathlib import Path
 from warehouse.layout import LakeLayout
-from warehouse.lock import WarehouseLock
-with WarehouseLock(LakeLayout(Path({root!r})), 10).held("counting sheep"):
+from warehouse.lock import warehouse_lock
+with warehouse_lock(LakeLayout(Path({root!r})), 10).held("counting sheep"):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -54,7 +54,7 @@ def other_process(layout: LakeLayout) -> Iterator[Callable[[], subprocess.Popen[
 
 def is_free(layout: LakeLayout) -> bool:
     try:
-        with WarehouseLock(layout, 0.05).held("trying"):
+        with warehouse_lock(layout, 0.05).held("trying"):
             return True
     except LockTimeout:
         return False
@@ -67,7 +67,7 @@ def test_a_second_process_waits_until_the_first_lets_go(
     entered = threading.Event()
 
     def wait() -> None:
-        with WarehouseLock(layout, 60).held("waiting"):
+        with warehouse_lock(layout, 60).held("waiting"):
             entered.set()
 
     waiter = threading.Thread(target=wait)
@@ -85,7 +85,7 @@ def test_who_waits_in_vain_is_told_who_holds_it(
     layout: LakeLayout, other_process: Callable[[], subprocess.Popen[str]]
 ) -> None:
     holder = other_process()
-    with pytest.raises(LockTimeout) as caught, WarehouseLock(layout, 0.1).held("trying"):
+    with pytest.raises(LockTimeout) as caught, warehouse_lock(layout, 0.1).held("trying"):
         pass
     message = str(caught.value)
     assert f"process {holder.pid} on {socket.gethostname()}" in message
@@ -112,29 +112,29 @@ def test_a_killed_process_lets_go(layout: LakeLayout, other_process: Callable[[]
 
 
 def test_an_error_inside_lets_go(layout: LakeLayout) -> None:
-    with pytest.raises(LookupError), WarehouseLock(layout, 1).held("failing"):
+    with pytest.raises(LookupError), warehouse_lock(layout, 1).held("failing"):
         raise LookupError
     assert is_free(layout)
 
 
 def test_it_can_be_taken_again_by_who_has_it(layout: LakeLayout) -> None:
-    lock = WarehouseLock(layout, 0.2)
+    lock = warehouse_lock(layout, 0.2)
     with lock.held("outer"):
         with lock.held("inner"):
             assert not is_free(layout)
         assert not is_free(layout), "the inner end is not the outer one"
-        assert '"outer"' in layout.lock_holder.read_text(), "the holder is who came first"
+        assert '"outer"' in layout.warehouse_lock.with_suffix(".lock.json").read_text(), "the holder is who came first"
     assert is_free(layout)
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["one lock", "a lock each"])
 def test_threads_keep_each_other_out(layout: LakeLayout, shared: bool) -> None:
-    one = WarehouseLock(layout, 60)
+    one = warehouse_lock(layout, 60)
     inside: list[int] = []
     most: list[int] = []
 
     def work(number: int) -> None:
-        lock = one if shared else WarehouseLock(layout, 60)
+        lock = one if shared else warehouse_lock(layout, 60)
         for _ in range(10):
             with lock.held("working"):
                 inside.append(number)
@@ -151,7 +151,7 @@ def test_threads_keep_each_other_out(layout: LakeLayout, shared: bool) -> None:
 
 
 def test_another_thread_times_out_on_the_same_lock(layout: LakeLayout) -> None:
-    lock = WarehouseLock(layout, 0.1)
+    lock = warehouse_lock(layout, 0.1)
     caught: list[BaseException] = []
 
     def work() -> None:
@@ -171,7 +171,7 @@ def test_another_thread_times_out_on_the_same_lock(layout: LakeLayout) -> None:
 
 @pytest.mark.parametrize("left", ["", "{", "{}", "[]"])
 def test_a_damaged_note_of_the_holder_does_not_hide_the_timeout(layout: LakeLayout, left: str) -> None:
-    with WarehouseLock(layout, 1).held("first"):
-        layout.lock_holder.write_text(left)
+    with warehouse_lock(layout, 1).held("first"):
+        layout.warehouse_lock.with_suffix(".lock.json").write_text(left)
         with pytest.raises(LockTimeout, match="locked by a process that left no name"):
-            WarehouseLock(layout, 0.05).held("second").__enter__()
+            warehouse_lock(layout, 0.05).held("second").__enter__()

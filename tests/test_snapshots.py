@@ -10,22 +10,23 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from conftest import Built, Workspace, build_lake, kept_open, refresh_source, refresh_spaces, run_checks
+from conftest import Built, Workspace, build_lake, kept_open, refresh_source, run_checks
 
 from derivation.checks import CHECKS, CheckResult
+from derivation.settling import refresh_served
 from derivation.snapshot import latest_candidate, make_candidate, needs_snapshot, publish, record_checks, rollback
 from errors import CheckFailed, SettingsError, SnapshotError, UnknownName
 from warehouse.layout import LakeLayout
 from warehouse.snapshots import (
     Manifest,
     SpaceState,
+    ancestry,
     current_id,
     current_manifest,
     list_ids,
     manifest_as_of,
     parse_moment,
     point_current,
-    published_history,
     read_manifest,
     snapshot_id,
     write_manifest,
@@ -105,7 +106,7 @@ class TestManifests:
         with pytest.raises(SnapshotError, match="cannot be read") as caught:
             current_manifest(layout)
         assert history[2].snapshot_id in str(caught.value)
-        assert "rollback" in caught.value.remedy
+        assert "repair" in caught.value.remedy
         assert read_manifest(layout, history[1].snapshot_id) == history[1]
 
     def test_one_of_a_newer_memlake_is_refused(self, layout: LakeLayout) -> None:
@@ -188,7 +189,7 @@ class TestAsOf:
 
     def test_a_history_ends_where_an_ancestor_is_not_kept(self, layout: LakeLayout, history: list[Manifest]) -> None:
         layout.manifest(history[0].snapshot_id).unlink()
-        assert list(published_history(layout)) == [history[2], history[1]]
+        assert list(ancestry(layout)) == [history[2], history[1]]
 
 
 def three_days(workspace: Workspace) -> list[Built]:
@@ -205,7 +206,7 @@ class TestPublishing:
         built = three_days(workspace)
         assert all(item.published for item in built)
         assert [item.snapshot.parent for item in built] == [None, built[0].id, built[1].id]
-        assert [item.snapshot_id for item in published_history(workspace.layout)] == [item.id for item in built[::-1]]
+        assert [item.snapshot_id for item in ancestry(workspace.layout)] == [item.id for item in built[::-1]]
 
     def test_unchanged_content_makes_no_new_snapshot(self, workspace: Workspace) -> None:
         first = three_days(workspace)[-1]
@@ -224,7 +225,7 @@ class TestPublishing:
         workspace.write("more.md", "# Grace Hopper\n\nGrace Hopper found a moth.\n")
         lake = workspace.lake()
         refresh_source(lake, lake.settings.sources[0])
-        refresh_spaces(lake)
+        refresh_served(lake)
         candidate = make_candidate(lake)
         run_checks(lake, candidate)
         record_checks(lake, candidate, [CheckResult("spans", ("a passage is off",))])
@@ -241,7 +242,7 @@ class TestPublishing:
         workspace.write("note.md", "# Ada Lovelace\n\nAda Lovelace wrote letters.\n")
         lake = workspace.lake()
         refresh_source(lake, lake.settings.sources[0])
-        refresh_spaces(lake)
+        refresh_served(lake)
         candidate = make_candidate(lake)
         for name in CHECKS:
             if name != skipped:
@@ -290,7 +291,7 @@ class TestPublishing:
         for text in ("one letter", "two letters", "one letter"):
             workspace.write("note.md", f"# Ada Lovelace\n\nAda Lovelace wrote {text}.\n")
             built.append(workspace.build(as_of=MONDAY))
-        ids = [item.snapshot_id for item in islice(published_history(workspace.layout), 10)]
+        ids = [item.snapshot_id for item in islice(ancestry(workspace.layout), 10)]
         assert len(ids) == len(set(ids)), "no snapshot is its own ancestor"
         assert current_id(workspace.layout) == built[2].id
 
@@ -310,7 +311,7 @@ class TestCrashes:
         workspace.write("note.md", "# Ada Lovelace\n\nAda Lovelace wrote no letter.\n")
         lake = workspace.lake(as_of=MONDAY + 5 * DAY)
         refresh_source(lake, lake.settings.sources[0])
-        refresh_spaces(lake)
+        refresh_served(lake)
         candidate = make_candidate(lake)
         run_checks(lake, candidate)
         write_manifest(lake.layout, candidate)  # and here the process dies
@@ -326,7 +327,7 @@ class TestCrashes:
         workspace.write("note.md", "# Ada Lovelace\n\nAda Lovelace wrote a letter.\n")
         lake = workspace.lake(as_of=MONDAY)
         refresh_source(lake, lake.settings.sources[0])
-        refresh_spaces(lake)
+        refresh_served(lake)
         candidate = make_candidate(lake)
         run_checks(lake, candidate)
         write_manifest(lake.layout, candidate)
@@ -346,7 +347,7 @@ class TestRollingBack:
         assert "2 letters" in client.search("letters")[0].text
         assert rollback(workspace.lake(), built[0].id[:8]) == built[0].snapshot
         assert "0 letters" in client.search("letters")[0].text
-        assert [item.snapshot_id for item in published_history(workspace.layout)] == [built[0].id]
+        assert [item.snapshot_id for item in ancestry(workspace.layout)] == [built[0].id]
         lake = workspace.lake()
         with lake.warehouse.session() as connection:
             assert not needs_snapshot(connection, lake), "a rollback is no change"
@@ -357,7 +358,7 @@ class TestRollingBack:
         workspace.write("note.md", "# Ada Lovelace\n\nAda Lovelace wrote many letters.\n")
         new = workspace.build(as_of=MONDAY + 5 * DAY)
         assert new.snapshot.parent == built[0].id
-        assert [item.snapshot_id for item in published_history(workspace.layout)] == [new.id, built[0].id]
+        assert [item.snapshot_id for item in ancestry(workspace.layout)] == [new.id, built[0].id]
         client = workspace.client()
         assert "0 letters" in client.search("letters", as_of="2026-03-05")[0].text, "not the one rolled back"
         assert "many letters" in client.search("letters", as_of="2026-03-07")[0].text

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import Workspace, kept_open, refresh_source, refresh_spaces, state_of
+from conftest import Workspace, kept_open, refresh_source, state_of
 from lancedb.table import Table
 
 from derivation.lake import Lake
 from derivation.layers import refresh_vectors
+from derivation.settling import refresh_served
 from errors import SnapshotError
 from memory.segmentation import contextual_text
 from warehouse.vectors import (
@@ -272,7 +273,7 @@ class TestVersions:
         report = synced(people)
         with pytest.raises(SnapshotError, match="vectors of space 'default' are damaged or gone") as caught:
             open_version(people.layout, SPACE, report.table, 999)
-        assert "memlake build" in caught.value.remedy
+        assert "memlake repair" in caught.value.remedy
 
     def test_a_table_that_is_not_there_is_a_snapshot_error(self, people: Lake) -> None:
         with pytest.raises(SnapshotError, match="damaged or gone"):
@@ -296,7 +297,7 @@ class TestProblems:
 
 class TestTheLayer:
     def test_what_it_held_is_noted_for_the_snapshot(self, workspace: Workspace, people: Lake) -> None:
-        refresh_spaces(people)
+        refresh_served(people)
         first = state_of(people)["digest of vectors of default"]
         report = refresh_vectors(people, SPACE)
         assert (report.processed, report.untouched, report.removed) == (0, 4, 0)

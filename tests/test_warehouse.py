@@ -153,7 +153,7 @@ class TestDamage:
         warehouse.layout.warehouse.write_bytes(content)
         with pytest.raises(WarehouseError, match=r"warehouse\.duckdb cannot be opened") as caught, warehouse.session():
             pass
-        assert "backup" in caught.value.remedy
+        assert "memlake repair" in caught.value.remedy
         assert warehouse.layout.warehouse.read_bytes() == content, "the evidence is left as it is"
 
     @pytest.mark.parametrize("place", ["cut off", "overwritten", "overwritten in part"])

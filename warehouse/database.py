@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import errno
 import re
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from errors import StorageFull, WarehouseError
+from errors import LockTimeout, StorageFull, WarehouseError
+from warehouse.faults import reach
 from warehouse.layout import LakeLayout
-from warehouse.lock import WarehouseLock
+from warehouse.lock import warehouse_lock
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,15 +31,28 @@ Connection = duckdb.DuckDBPyConnection
 
 _DAMAGED = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
 
+_FOREIGN_LOCK = re.compile(r"Conflicting lock is held in (.*?\(PID \d+\))")
+"""DuckDB's words for a file that a program other than memlake has open; memlake's own take turns by the lock."""
+
+_FOREIGN_POLL_SECONDS = 0.1
+
 _MIGRATION_NAME = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
 
 class Warehouse:
     """The truth of one lake, opened for the length of one transaction at a time."""
 
-    def __init__(self, layout: LakeLayout, lock_timeout_seconds: float = 600.0) -> None:
+    def __init__(
+        self,
+        layout: LakeLayout,
+        lock_timeout_seconds: float = 600.0,
+        on_wait: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        """``on_wait`` is told for whom a transaction waits, if it waits for long."""
         self.layout = layout
-        self._lock = WarehouseLock(layout, lock_timeout_seconds)
+        self._timeout = lock_timeout_seconds
+        self._on_wait = on_wait
+        self._lock = warehouse_lock(layout, lock_timeout_seconds, on_wait)
         self._migrated = False
 
     @property
@@ -53,6 +68,18 @@ class Warehouse:
             WarehouseError: the file is damaged or was written by a newer memlake.
             StorageFull: the disk is full; nothing of this transaction was kept.
         """
+        with self.alone(purpose) as connection:
+            connection.begin()
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    @contextmanager
+    def alone(self, purpose: str) -> Iterator[Connection]:
+        """The warehouse, opened and migrated, outside any transaction; for what rewrites the file as a whole."""
         try:
             with self._lock.held(purpose):
                 connection = self._connect()
@@ -60,13 +87,7 @@ class Warehouse:
                     if not self._migrated:
                         migrate(connection)
                         self._migrated = True
-                    connection.begin()
-                    try:
-                        yield connection
-                    except BaseException:
-                        connection.rollback()
-                        raise
-                    connection.commit()
+                    yield connection
                 finally:
                     connection.close()
         except (duckdb.Error, OSError) as error:
@@ -79,19 +100,37 @@ class Warehouse:
     def _connect(self) -> Connection:
         if not self.exists:
             self._migrated = False
-        try:
-            connection = duckdb.connect(str(self.layout.warehouse))
-        except duckdb.Error as error:
-            if is_disk_full(error):
-                raise
-            raise self._damaged(error) from error
-        connection.execute("SET preserve_insertion_order = false")
-        return connection
+        deadline = time.monotonic() + self._timeout
+        told = False
+        while True:
+            try:
+                connection = duckdb.connect(str(self.layout.warehouse))
+            except duckdb.Error as error:
+                if is_disk_full(error):
+                    raise
+                holder = _FOREIGN_LOCK.search(str(error))
+                if not holder:
+                    raise self._damaged(error) from error
+                if time.monotonic() > deadline:
+                    raise self._held_by_another_program(holder[1]) from error
+                if not told:
+                    self._on_wait(f"Waiting for {holder[1]}, which has {self.layout.warehouse} open.")
+                    told = True
+                time.sleep(_FOREIGN_POLL_SECONDS)
+            else:
+                connection.execute("SET preserve_insertion_order = false")
+                return connection
+
+    def _held_by_another_program(self, holder: str) -> LockTimeout:
+        return LockTimeout(
+            f"The warehouse {self.layout.warehouse} is open in another program ({holder}); waited {self._timeout:g} s.",
+            "Close it there: DuckDB lets one process in at a time.",
+        )
 
     def _damaged(self, error: BaseException) -> WarehouseError:
         return WarehouseError(
             f"The warehouse {self.layout.warehouse} cannot be opened: {str(error).splitlines()[0]}",
-            "Restore it from a backup; the published snapshot stays readable meanwhile.",
+            "Build it anew with: memlake repair. The published snapshot stays readable meanwhile.",
         )
 
 
@@ -120,10 +159,12 @@ def migrate(connection: Connection) -> None:
         try:
             connection.execute(sql)
             connection.execute("INSERT INTO schema_migrations VALUES (?, ?, now() AT TIME ZONE 'UTC')", [version, name])
+            reach("migrate.applied")
         except BaseException:
             connection.rollback()
             raise
         connection.commit()
+        reach("migrate.committed")
 
 
 def migrations() -> list[tuple[int, str, str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from warehouse.faults import reach
+
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace ``path`` by ``text``: write beside it, flush to the disk, rename over it, flush the folder."""
@@ -15,6 +17,7 @@ def write_atomically(path: Path, text: str) -> None:
             handle.write(text)
             handle.flush()
             os.fsync(handle.fileno())
+        reach("files.written")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

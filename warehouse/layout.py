@@ -17,12 +17,12 @@ class LakeLayout:
         return self.root / "warehouse.duckdb"
 
     @property
-    def lock(self) -> Path:
-        return self.root / "warehouse.lock"
+    def work_lock(self) -> Path:
+        return self.root / "work.lock"
 
     @property
-    def lock_holder(self) -> Path:
-        return self.root / "warehouse.lock.json"
+    def warehouse_lock(self) -> Path:
+        return self.root / "warehouse.lock"
 
     @property
     def vectors(self) -> Path:
@@ -37,6 +37,14 @@ class LakeLayout:
         return self.root / "snapshots"
 
     @property
+    def expired(self) -> Path:
+        return self.root / "expired.json"
+
+    @property
+    def erasures(self) -> Path:
+        return self.root / "erasures.jsonl"
+
+    @property
     def current(self) -> Path:
         return self.root / "CURRENT"
 
@@ -49,3 +57,6 @@ class LakeLayout:
 
     def manifest(self, snapshot_id: str) -> Path:
         return self.snapshots / f"{snapshot_id}.json"
+
+    def pin(self, snapshot_id: str) -> Path:
+        return self.snapshots / f"{snapshot_id}.pinned"

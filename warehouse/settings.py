@@ -32,7 +32,10 @@ class LakeSettings(Section):
     """The lake: where everything that memlake keeps lives."""
 
     root: Path = Field(Path("memlake-lake"), description="Folder of the lake, relative to this file.")
-    lock_timeout_seconds: float = Field(600.0, gt=0, description="How long a writer waits for another one.")
+    lock_timeout_seconds: float = Field(600.0, gt=0, description="How long a transaction waits for another one.")
+    work_timeout_seconds: float = Field(
+        86_400.0, gt=0, description="How long a step waits for another process's step, which may be embedding."
+    )
     batch_rows: int = Field(
         2048, ge=1, le=100_000, description="Rows computed between two commits; a crash loses at most one batch."
     )
@@ -55,6 +58,9 @@ class SourceSettings(Section):
     )
     storage_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the fsspec file system, such as endpoint_url; never secrets."
+    )
+    suppress: bool = Field(
+        False, description="Leave this source's passages out of the indexes where another passage says the same."
     )
     max_bytes: int = Field(50_000_000, gt=0, description="A larger file is quarantined.")
     max_pages: int = Field(2_000, gt=0, description="A PDF of more pages is quarantined.")
@@ -125,7 +131,30 @@ class RetrievalSettings(Section):
 
     k: int = Field(10, ge=1, description="Passages returned.")
     candidates: int = Field(200, ge=1, description="Candidates taken from each channel before fusion.")
+    collapse_duplicates: bool = Field(
+        True, description="Show one passage of a family that says the same, and name the others as further sources."
+    )
     fusion: FusionSettings = Field(default_factory=FusionSettings)
+
+
+class RetentionSettings(Section):
+    """Which snapshots are kept; the published one and pinned ones always are."""
+
+    keep_last: int = Field(10, ge=1, description="The newest snapshots that are kept.")
+    keep_days: float = Field(30.0, ge=0, description="Snapshots younger than this are kept, too.")
+
+
+class UpkeepSettings(Section):
+    """When `memlake maintain` compacts a store; each threshold is measured on the store itself."""
+
+    small_fragments: int = Field(8, ge=1, description="Files of a Lance table that are merged above this number.")
+    deleted_share: float = Field(
+        0.1, ge=0, le=1, description="Share of deleted rows in a Lance table above which its files are rewritten."
+    )
+    growth: float = Field(
+        1.2, ge=1, description="Growth of the warehouse's bytes per row since it was last compacted that is let be."
+    )
+    schedule: str = Field("30 4 * * *", description="Cron expression of the upkeep job.")
 
 
 class AnswerSettings(Section):
@@ -169,6 +198,8 @@ class Settings(BaseSettings):
     embedding: EmbeddingSettings = Field(default_factory=EmbeddingSettings)
     graph: GraphSettings = Field(default_factory=GraphSettings)
     retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)
     answer: AnswerSettings = Field(default_factory=AnswerSettings)
     dagster: DagsterSettings = Field(default_factory=DagsterSettings)
 

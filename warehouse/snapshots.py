@@ -3,13 +3,15 @@
 A manifest is written once, under its own name, and never changed. ``CURRENT`` names the published one and is swapped
 atomically as the last act of publishing; rolling back is the same swap. Each manifest names its parent, the snapshot
 that was current when it was made, so the published history is the chain that starts at ``CURRENT``: what was rolled
-back is not on it. Reading needs these files, Lance and the graph folder, never the DuckDB file.
+back is not on it. A snapshot that is no longer kept leaves its id, its time and its parent in ``expired.json``: the
+chain goes on behind it, and a read as of its time says that it is gone, in place of answering from an older one.
+Reading needs these files, Lance and the graph folder, never the DuckDB file.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -77,10 +79,11 @@ class Manifest:
 
         Raises:
             ValueError, KeyError, TypeError: the text is not a manifest.
+            SnapshotError: it is one of a newer memlake.
         """
         record = json.loads(text)
-        if record.pop("format") != MANIFEST_FORMAT:
-            raise ValueError("written by a newer memlake")
+        if record.pop("format") > MANIFEST_FORMAT:
+            raise SnapshotError("The manifest was written by a newer memlake.", "Upgrade memlake to open it.")
         record["as_of"] = datetime.fromisoformat(record["as_of"])
         record["created_at"] = datetime.fromisoformat(record["created_at"])
         record["spaces"] = {name: SpaceState(**state) for name, state in record["spaces"].items()}
@@ -112,7 +115,7 @@ def read_manifest(layout: LakeLayout, name: str) -> Manifest:
         return Manifest.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SnapshotError(
-            f"The manifest {path} cannot be read: {error}.", "Roll back with: memlake snapshots rollback SNAPSHOT"
+            f"The manifest {path} cannot be read: {error}.", "Restore it with: memlake repair"
         ) from error
 
 
@@ -131,7 +134,7 @@ def current_id(layout: LakeLayout) -> str | None:
         return None
     except ValueError:
         raise SnapshotError(
-            f"{layout.current} is damaged.", "Point it at a kept one with: memlake snapshots rollback SNAPSHOT"
+            f"{layout.current} is damaged.", "Point it at the newest kept snapshot with: memlake repair"
         ) from None
 
 
@@ -147,35 +150,100 @@ def current_manifest(layout: LakeLayout) -> Manifest:
     if not layout.manifest(name).is_file():
         raise SnapshotError(
             f"{layout.current} names the snapshot '{name}', which does not exist.",
-            "Point it at a kept one with: memlake snapshots rollback SNAPSHOT",
+            "Point it at the newest kept one with: memlake repair, or at another with: memlake snapshots rollback",
         )
     return read_manifest(layout, name)
 
 
-def published_history(layout: LakeLayout) -> Iterator[Manifest]:
-    """The published snapshot, its parent, and so on; ends where an ancestor is no longer kept."""
-    manifest: Manifest | None = current_manifest(layout)
-    while manifest is not None:
-        yield manifest
-        parent = manifest.parent
-        manifest = read_manifest(layout, parent) if parent and layout.manifest(parent).is_file() else None
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """What is left of a snapshot that is no longer kept."""
+
+    snapshot_id: str
+    as_of: datetime
+    parent: str | None
+    reason: str
+    """``retention``, ``erasure`` or ``damage``."""
+
+
+def ancestry(layout: LakeLayout) -> Iterator[Manifest | Expired]:
+    """The published snapshot, its parent, and so on to the first, kept or expired."""
+    expired = read_expired(layout)
+    link: Manifest | Expired | None = current_manifest(layout)
+    while link is not None:
+        yield link
+        name = link.parent
+        kept = name and layout.manifest(name).is_file()
+        link = read_manifest(layout, name) if name and kept else expired.get(name or "")
 
 
 def manifest_as_of(layout: LakeLayout, moment: datetime) -> Manifest:
     """The latest published snapshot that holds no more than was known at ``moment``.
 
     Raises:
-        SnapshotError: the history begins later.
+        SnapshotError: the history begins later, or the snapshot of that time is no longer kept.
     """
-    oldest: Manifest | None = None
-    for manifest in published_history(layout):
-        if manifest.as_of <= moment:
-            return manifest
-        oldest = manifest
+    oldest: Manifest | Expired | None = None
+    for link in ancestry(layout):
+        if link.as_of <= moment:
+            if isinstance(link, Manifest):
+                return link
+            raise SnapshotError(
+                f"The snapshot as of {moment:%Y-%m-%d %H:%M}, {link.snapshot_id}, is no longer kept ({link.reason}).",
+                "See those that are with: memlake snapshots list",
+            )
+        oldest = link
     first = f"; the history begins at {oldest.as_of:%Y-%m-%d %H:%M}" if oldest else ""
     raise SnapshotError(
         f"There is no snapshot as of {moment:%Y-%m-%d %H:%M}{first}.", "See them with: memlake snapshots list"
     )
+
+
+def read_expired(layout: LakeLayout) -> dict[str, Expired]:
+    """The snapshots that are no longer kept, by id.
+
+    Raises:
+        SnapshotError: the file is damaged.
+    """
+    try:
+        records = json.loads(layout.expired.read_text(encoding="utf-8"))
+        return {
+            name: Expired(name, datetime.fromisoformat(item["as_of"]), item["parent"], item["reason"])
+            for name, item in records.items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SnapshotError(f"{layout.expired} is damaged: {error}.", "Set it aside with: memlake repair") from error
+
+
+def note_expired(layout: LakeLayout, gone: Sequence[Expired]) -> None:
+    """Keep what is left of these snapshots; the first act of expiring them."""
+    records = {**read_expired(layout), **{item.snapshot_id: item for item in gone}}
+    text = {
+        name: {"as_of": item.as_of.isoformat(), "parent": item.parent, "reason": item.reason}
+        for name, item in sorted(records.items())
+    }
+    write_atomically(layout.expired, json.dumps(text, indent=2) + "\n")
+
+
+def pin(layout: LakeLayout, name: str, note: str) -> None:
+    """Keep a snapshot whatever the retention settings say, until it is unpinned."""
+    write_atomically(layout.pin(name), note + "\n")
+
+
+def unpin(layout: LakeLayout, name: str) -> bool:
+    """Let retention have a snapshot again; returns whether it was pinned."""
+    was = layout.pin(name).exists()
+    layout.pin(name).unlink(missing_ok=True)
+    return was
+
+
+def pinned(layout: LakeLayout) -> dict[str, str]:
+    """Pinned snapshots, each with the note that was left with its pin."""
+    if not layout.snapshots.is_dir():
+        return {}
+    return {path.stem: path.read_text(encoding="utf-8").strip() for path in sorted(layout.snapshots.glob("*.pinned"))}
 
 
 def write_manifest(layout: LakeLayout, manifest: Manifest) -> None:

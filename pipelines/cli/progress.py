@@ -45,5 +45,8 @@ class TerminalProgress:
     def advance(self, units: int) -> None:
         self._bars.advance(self._task, units)
 
+    def wait(self, message: str) -> None:
+        self._bars.console.print(message, highlight=False, soft_wrap=True, markup=False)
+
     def finish(self) -> None:
         self._bars.update(self._task, description="", total=None)

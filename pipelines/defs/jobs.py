@@ -6,7 +6,7 @@ from assets.partitions import source_partitions
 
 SOURCE_LAYERS = dg.AssetSelection.assets("documents", "passages", "embeddings", "mentions")
 SERVED_LAYERS = dg.AssetSelection.assets(
-    "entities", "vectors", "knowledge_graph", "candidate_snapshot", "published_snapshot"
+    "entities", "duplicates", "vectors", "knowledge_graph", "candidate_snapshot", "published_snapshot"
 ) | dg.AssetSelection.checks_for_assets("candidate_snapshot")
 
 refresh_source = dg.define_asset_job(

@@ -1,0 +1,73 @@
+"""One state for a snapshot: what happened between a run's steps is caught up with before anything is pinned.
+
+A run's steps take turns with other processes: while one builds the served layers, another may have read documents
+whose passages are not cut yet. Whoever pins a snapshot holds the work lock, so nothing moves meanwhile, and first
+brings every layer to the present rows. With nothing else going on there is nothing to catch up with, as some queries
+tell.
+"""
+
+from __future__ import annotations
+
+from derivation.duplicates import refresh_duplicates
+from derivation.embeddings import missing_texts, refresh_embeddings, remove_unused
+from derivation.entities import refresh_entities
+from derivation.lake import Lake
+from derivation.layers import graph_step, layer_state, refresh_graph, refresh_vectors, vectors_step
+from derivation.mentions import Mentions
+from derivation.passages import Passages
+from derivation.retirement import retire_sources
+from derivation.runner import run
+from warehouse.database import Connection, generation
+from warehouse.delta import Scope, Verdict, plan_step
+
+
+def settle(lake: Lake) -> None:
+    """Bring all that is derived up to the documents that the warehouse holds; call it under the work lock."""
+    scopes = [Scope(source.space, source.name) for source in lake.settings.sources]
+    with lake.warehouse.session("looking for unsettled work") as connection:
+        unsettled = [scope for scope in scopes if _has_work(connection, lake, scope)]
+    for scope in unsettled:
+        refresh_derived(lake, scope)
+    with lake.warehouse.session("looking for unsettled layers") as connection:
+        current = _layers_are_current(connection, lake)
+    if not current:
+        refresh_served(lake)
+
+
+def refresh_derived(lake: Lake, scope: Scope) -> None:
+    """What follows from the documents of one source."""
+    run(lake, Passages(lake), scope)
+    refresh_embeddings(lake, scope)
+    run(lake, Mentions(), scope)
+
+
+def refresh_served(lake: Lake, rewrite: bool = False) -> None:
+    """What follows from all sources together, up to what a snapshot pins; ``rewrite`` as in ``refresh_vectors``."""
+    retire_sources(lake)
+    for space in lake.settings.spaces:
+        refresh_entities(lake, space)
+        refresh_duplicates(lake, space)
+    for space in lake.settings.spaces:
+        remove_unused(lake, space)
+        refresh_vectors(lake, space, rewrite)
+        refresh_graph(lake, space)
+
+
+def _has_work(connection: Connection, lake: Lake, scope: Scope) -> bool:
+    """Whether a step of this source has inputs that it has not taken; one that failed in passing waits for a build."""
+    for derivation in (Passages(lake), Mentions()):
+        inputs = derivation.inputs(scope)
+        plan = plan_step(connection, derivation.step, scope, inputs.sql, inputs.parameters)
+        if plan.removed or any(task.verdict is not Verdict.FAILED for task in plan.tasks):
+            return True
+    return missing_texts(connection, lake, scope).height > 0
+
+
+def _layers_are_current(connection: Connection, lake: Lake) -> bool:
+    now = generation(connection)
+    for space in lake.settings.spaces:
+        for step in (vectors_step(lake), graph_step(lake)):
+            state = layer_state(connection, space, step.name) or {}
+            if (state.get("generation"), state.get("fingerprint")) != (now, step.fingerprint):
+                return False
+    return True

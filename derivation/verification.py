@@ -1,0 +1,333 @@
+"""``memlake verify``: compute again what the lake says it holds, compare, and print what differs.
+
+Nothing is believed: passages are cut again from the revisions, mentions found again in the passages, entities and
+families aggregated again, the graph compiled again, and every row of the Lance tables is compared with the warehouse.
+Vectors are compared with those that were paid for; computing some anew is asked for, since it costs a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from derivation.checks import CHECKS
+from derivation.digest import lake_digest
+from derivation.duplicates import clustered
+from derivation.entities import aggregated
+from derivation.lake import Lake, exclusive
+from derivation.layers import GRAPH_STEP_NAME, compiled_graph, layer_state, open_graph
+from derivation.mentions import Mentions
+from derivation.passages import Passages
+from derivation.runner import Derivation
+from derivation.snapshot import present_state
+from errors import MemlakeError
+from memory.duplicates import bands, compare, prepare
+from memory.segmentation import contextual_text
+from warehouse.database import Connection, registered
+from warehouse.delta import Scope, Task, Verdict
+from warehouse.layout import LakeLayout
+from warehouse.snapshots import Manifest, current_manifest, list_ids, read_expired, read_manifest
+from warehouse.vectors import open_latest, open_version, table_name, unindexed, wanted_rows
+
+AREAS = {
+    "checks": "spans, vectors, orphans and extraction, as before every publication",
+    "passages": "cut again from the revisions",
+    "mentions": "found again in the passages",
+    "entities": "aggregated again",
+    "duplicates": "signed, measured and clustered again",
+    "vectors": "every Lance row against the warehouse, the full-text index against the rows",
+    "graph": "compiled again, and the files against their digest",
+    "snapshots": "every kept snapshot opened",
+    "model": "a sample of texts embedded again",
+}
+"""What is looked at, in order."""
+
+_SHOWN = 20
+"""Differences of one area that are told; the others are counted."""
+
+_LEAST_COSINE = 0.999
+"""Of a vector to the one that is computed anew: batches of another shape round otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was found."""
+
+    digest: str | None
+    """Of the canonical dump; ``None`` where a store is too damaged to be read."""
+    compared: dict[str, int]
+    """How many rows were compared in each area."""
+    problems: dict[str, tuple[str, ...]]
+    """What differs, by area; areas that are whole are left out."""
+
+    @property
+    def whole(self) -> bool:
+        return not self.problems
+
+
+class _Findings:
+    """Collects by area, and counts."""
+
+    def __init__(self) -> None:
+        self.compared: dict[str, int] = {}
+        self.problems: dict[str, list[str]] = {}
+
+    def add(self, area: str, compared: int, problems: Sequence[str]) -> None:
+        self.compared[area] = self.compared.get(area, 0) + compared
+        if problems:
+            self.problems.setdefault(area, []).extend(problems)
+
+    def shown(self) -> dict[str, tuple[str, ...]]:
+        cut = {}
+        for area, found in self.problems.items():
+            more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+            cut[area] = (*found[:_SHOWN], *more)
+        return cut
+
+
+@exclusive("verifying the lake")
+def verify(lake: Lake, embedded_again: int = 0) -> Verification:
+    """Compute the lake again and compare; nothing is changed.
+
+    Args:
+        embedded_again: how many texts to embed anew, spread over the lake.
+
+    Raises:
+        WarehouseError: the warehouse cannot be read; nothing can be compared with it.
+    """
+    findings = _Findings()
+    digest = None
+    for area, look in (
+        ("checks", _checks),
+        ("passages", _passages),
+        ("mentions", _mentions),
+        ("entities", _entities),
+        ("duplicates", _duplicates),
+        ("vectors", _vectors),
+        ("graph", _graph),
+        ("snapshots", _snapshots),
+    ):
+        lake.progress.start("verify", area, 0)
+        try:
+            for compared, problems in look(lake):
+                findings.add(area, compared, problems)
+        except MemlakeError as error:
+            findings.add(area, 0, [str(error)])
+    if embedded_again:
+        findings.add("model", *_embed_again(lake, embedded_again))
+    if not findings.problems.get("vectors"):
+        digest = lake_digest(lake)
+    lake.progress.finish()
+    return Verification(digest, findings.compared, findings.shown())
+
+
+_Look = Iterator[tuple[int, list[str]]]
+
+
+def _checks(lake: Lake) -> _Look:
+    state = present_state(lake)
+    for check in CHECKS.values():
+        yield 1, list(check(lake, state).problems)
+
+
+def _passages(lake: Lake) -> _Look:
+    yield from _recomputed(lake, Passages(lake))
+
+
+def _mentions(lake: Lake) -> _Look:
+    yield from _recomputed(lake, Mentions())
+
+
+def _recomputed(lake: Lake, derivation: Derivation) -> _Look:
+    """Run a step on everything that it has done, write nothing, and compare with the rows that are there."""
+    for source in lake.settings.sources:
+        scope = Scope(source.space, source.name)
+        with lake.warehouse.session("reading the ledger") as connection:
+            done = connection.execute(
+                "SELECT input_id, input_hash, label FROM ledger WHERE step = $step AND space = $space"
+                " AND source = $source AND status = 'done' ORDER BY input_id",
+                {"step": derivation.step.name, "space": scope.space, "source": scope.source},
+            ).fetchall()
+        tasks = [Task(key, content, label, Verdict.STALE) for key, content, label in done]
+        size = lake.settings.lake.batch_rows
+        for start in range(0, len(tasks), size):
+            batch = tasks[start : start + size]
+            with lake.warehouse.session("reading inputs") as connection:
+                loaded = derivation.load(connection, batch)
+            computed, _ = derivation.compute(batch, loaded)
+            owner = "document_id" if derivation.step.name == "passages" else "passage_id"
+            owners = [task.input_id for task in batch]
+            with lake.warehouse.session("comparing") as connection:
+                for table, rows in derivation.tables(computed).items():
+                    yield rows.height, _differences(connection, table, rows, owner, owners)
+
+
+def _entities(lake: Lake) -> _Look:
+    for space in lake.settings.spaces:
+        with lake.warehouse.session("comparing entities") as connection:
+            rows = aggregated(connection, space)
+            yield rows.height, _differences(connection, "entities", rows, "space", [space])
+
+
+def _duplicates(lake: Lake) -> _Look:
+    for space in lake.settings.spaces:
+        with lake.warehouse.session("reading texts") as connection:
+            texts = dict(
+                connection.execute(
+                    "SELECT md5(text), any_value(text) FROM passages WHERE space = $space GROUP BY ALL ORDER BY ALL",
+                    {"space": space},
+                ).fetchall()
+            )
+            signed = dict(
+                connection.execute("SELECT text_key, bands FROM signatures WHERE space = $space", {"space": space})
+                .fetchall()
+            )  # fmt: skip
+            pairs = connection.execute(
+                "SELECT leader_key, member_key, score, duplicate FROM duplicate_pairs WHERE space = $space"
+                " ORDER BY ALL",
+                {"space": space},
+            ).fetchall()
+            rows = clustered(connection, lake, space)
+            yield rows.height, _differences(connection, "families", rows, "space", [space])
+        computed = dict(zip(texts, bands(list(texts.values())).tolist(), strict=True)) if texts else {}
+        wrong = [
+            f"signature of text {key}" for key in sorted({*computed, *signed}) if computed.get(key) != signed.get(key)
+        ]
+        prepared = {key: prepare(texts[key]) for pair in pairs for key in pair[:2] if key in texts}
+        for leader, member, score, duplicate in pairs:
+            if leader not in prepared or member not in prepared:
+                wrong.append(f"pair {leader} {member} of texts that are gone")
+                continue
+            found = compare(prepared[leader], prepared[member])
+            if (found.containment, found.is_duplicate) != (score, duplicate):
+                wrong.append(f"pair {leader} {member} is {found.containment:.3f}, not {score:.3f}")
+        yield len(computed) + len(pairs), wrong
+
+
+_STORED_ROWS = """
+SELECT p.passage_id, p.document_id, p.revision_id, p.source, d.path, d.title, p.heading, p.text, e.vector
+FROM searched p JOIN documents d USING (document_id)
+JOIN embeddings e ON e.space = p.space AND e.text_hash = p.text_hash AND e.embedder = $embedder
+WHERE p.space = $space ORDER BY p.passage_id
+"""
+_STORED_COLUMNS = ["passage_id", "document_id", "revision_id", "source", "path", "title", "heading", "text", "vector"]
+
+
+def _vectors(lake: Lake) -> _Look:
+    identity = lake.embedder_spec.identity
+    for space in lake.settings.spaces:
+        table = open_latest(lake.layout, space, table_name(identity))
+        with lake.warehouse.session("comparing vectors") as connection:
+            wanted = wanted_rows(connection, space, identity)
+            stored = connection.sql(_STORED_ROWS, params={"space": space, "embedder": identity}).to_arrow_table()
+        held = table.search().select([*_STORED_COLUMNS, "row_hash"]).to_arrow().sort_by("passage_id")
+        by_id = pl.DataFrame({"passage_id": held["passage_id"].to_pylist(), "row_hash": held["row_hash"].to_pylist()})
+        problems = [f"{key} is missing or out of date" for key in _only(wanted, by_id)]
+        problems += [f"{key} is left over or out of date" for key in _only(by_id, wanted)]
+        if not problems:
+            for column in _STORED_COLUMNS[:-1]:
+                pairs = zip(
+                    held["passage_id"].to_pylist(), held[column].to_pylist(), stored[column].to_pylist(), strict=True
+                )
+                problems += [f"{key}: {column} is {have!r}, not {want!r}" for key, have, want in pairs if have != want]
+            have, want = (_matrix(item["vector"].combine_chunks()) for item in (held, stored))
+            bad = np.flatnonzero(np.any(have != want, axis=1)).tolist() if len(have) else []
+            problems += [f"{held['passage_id'][row]}: its vector is not the one that was computed" for row in bad]
+        if (left := unindexed(table)) != 0:
+            problems.append(f"the full-text index of {space} does not cover {left if left > 0 else 'any'} rows")
+        yield held.num_rows, problems
+
+
+def _only(left: pl.DataFrame, right: pl.DataFrame) -> list[str]:
+    return left.join(right, on=["passage_id", "row_hash"], how="anti")["passage_id"].sort().to_list()
+
+
+def _matrix(column: object) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    values = column.flatten().to_numpy(zero_copy_only=False)  # type: ignore[attr-defined]
+    return values.astype(np.float32).reshape(len(column), -1)  # type: ignore[arg-type,no-any-return]
+
+
+def _graph(lake: Lake) -> _Look:
+    for space in lake.settings.spaces:
+        with lake.warehouse.session("reading the graph") as connection:
+            compiled = compiled_graph(connection, lake, space)
+            state = layer_state(connection, space, GRAPH_STEP_NAME) or {}
+        noted = str(state.get("digest"))
+        problems = [] if compiled.digest() == noted else [f"the graph of {space} is out of date"]
+        if open_graph(lake, noted).digest() != noted:
+            problems.append(f"the files of graph {noted} are not what was written")
+        yield compiled.passages + compiled.entities + compiled.edges, problems
+
+
+def _snapshots(lake: Lake) -> _Look:
+    current_manifest(lake.layout)
+    read_expired(lake.layout)
+    for name in list_ids(lake.layout):
+        yield 1, snapshot_problems(lake.layout, name)
+
+
+def snapshot_problems(layout: LakeLayout, name: str) -> list[str]:
+    """Why a kept snapshot cannot be opened, as sentences."""
+    try:
+        return [problem for problem in _pins(layout, read_manifest(layout, name)) if problem]
+    except MemlakeError as error:
+        return [str(error)]
+
+
+def _pins(layout: LakeLayout, manifest: Manifest) -> Iterator[str]:
+    from graph.compiled import CompiledGraph
+
+    for space, state in manifest.spaces.items():
+        try:
+            rows = open_version(layout, space, state.table, state.version).search().select(["passage_id"]).to_arrow()
+            graph = CompiledGraph.load(layout.graph(state.graph))
+        except (MemlakeError, RuntimeError, OSError) as error:
+            yield f"{manifest.snapshot_id}, space {space}: {error}"
+            continue
+        if rows.num_rows != state.passages:
+            yield f"{manifest.snapshot_id}, space {space}: {rows.num_rows} passages, not {state.passages}"
+        if graph.entities != state.entities:
+            yield f"{manifest.snapshot_id}, space {space}: {graph.entities} entities, not {state.entities}"
+
+
+def _embed_again(lake: Lake, count: int) -> tuple[int, list[str]]:
+    identity = lake.embedder_spec.identity
+    with lake.warehouse.session("reading a sample") as connection:
+        rows = connection.execute(
+            "SELECT p.passage_id, d.title, p.heading, p.text, e.vector FROM passages p"
+            " JOIN documents d USING (document_id) JOIN embeddings e ON e.space = p.space AND e.text_hash = p.text_hash AND e.embedder = $embedder"
+            " ORDER BY md5(p.passage_id) LIMIT $count",
+            {"embedder": identity, "count": count},
+        ).fetchall()
+    if not rows:
+        return 0, []
+    vectors = lake.embedder.encode([contextual_text(title, heading, text) for _, title, heading, text, _ in rows])
+    cosines = np.sum(vectors * np.array([row[4] for row in rows], dtype=np.float32), axis=1)
+    return len(rows), [
+        f"{row[0]}: its vector has cosine {cosine:.4f} to the one computed now"
+        for row, cosine in zip(rows, cosines, strict=True)
+        if cosine < _LEAST_COSINE
+    ]
+
+
+def _differences(
+    connection: Connection, table: str, rows: pl.DataFrame, owner: str, owners: Sequence[str]
+) -> list[str]:
+    """Rows that are only computed or only stored, each as a sentence."""
+    columns = ", ".join(rows.columns)
+    stored = f"SELECT {columns} FROM {table} WHERE {owner} IN (SELECT unnest($owners))"
+    with registered(connection, "computed_frame", rows):
+        computed = f"SELECT {columns} FROM computed_frame"
+        missing = connection.execute(f"{computed} EXCEPT {stored} ORDER BY ALL", {"owners": list(owners)}).fetchall()
+        extra = connection.execute(f"{stored} EXCEPT {computed} ORDER BY ALL", {"owners": list(owners)}).fetchall()
+    return [f"{table}: missing {_short(row)}" for row in missing] + [
+        f"{table}: left over {_short(row)}" for row in extra
+    ]
+
+
+def _short(row: Sequence[object]) -> str:
+    text = ", ".join(str(value) for value in row)
+    return text if len(text) <= 160 else text[:159] + "…"
