@@ -12,12 +12,16 @@ import dagster as dg
 from derivation.lake import Lake
 from derivation.progress import StepReport
 from errors import MemlakeError, Transient
+from warehouse.compaction import Compaction
 from warehouse.delta import Scope
 from warehouse.files import size_of
 from warehouse.settings import SourceSettings
 
 WAREHOUSE_POOL = "warehouse"
 """Assets that write the DuckDB file run one at a time."""
+
+UPKEEP_POOL = "upkeep"
+"""Assets that rewrite a store run one at a time; the lake's work lock keeps them apart from all others."""
 
 RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 """For what fails in passing: an unanswering source or model."""
@@ -110,6 +114,15 @@ def report_metadata(reports: Sequence[StepReport]) -> dict[str, Any]:
         "rows_removed": sum(report.changes.removed for report in reports),
         "seconds": dg.MetadataValue.float(round(sum(report.seconds for report in reports), 3)),
         "model_seconds": dg.MetadataValue.float(round(sum(report.model_seconds for report in reports), 3)),
+    }
+
+
+def compaction_metadata(done: Compaction) -> dict[str, Any]:
+    """What rewriting a store did."""
+    return {
+        "bytes_before": dg.MetadataValue.int(done.bytes_before),
+        "bytes_after": dg.MetadataValue.int(done.bytes_after),
+        "reasons": ", ".join(done.done) or "no threshold passed",
     }
 
 

@@ -5,19 +5,20 @@ from typing import Any
 
 import dagster as dg
 
+from assets.compaction import compact_vectors_assets
 from assets.graph import knowledge_graph
 from assets.reporting import ON_NEW_DATA, WAREHOUSE_POOL, outside_dagster, raises_failures
 from assets.vectors import vectors
-from derivation.checks import CHECKS, CheckResult
+from derivation.checks import CHECKS
 from derivation.lake import Lake
-from derivation.snapshot import latest_candidate, make_candidate, present_candidate, publish, record_checks
+from derivation.snapshot import check_candidate, latest_candidate, make_candidate, publish
 from warehouse.snapshots import Manifest
 
 _SHOWN_PROBLEMS = 20
 
 
 @dg.asset(
-    deps=[vectors, knowledge_graph],
+    deps=[vectors, knowledge_graph, *compact_vectors_assets],
     group_name="serve",
     kinds={"json"},
     pool=WAREHOUSE_POOL,
@@ -41,7 +42,7 @@ def candidate_snapshot(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any
 )
 def snapshot_gate(lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]:
     """What must hold before a reader may see the candidate."""
-    manifest, results = outside_dagster(_check_candidate, lake)
+    manifest, results = outside_dagster(check_candidate, lake)
     for result in results:
         yield dg.AssetCheckResult(
             asset_key=candidate_snapshot.key,
@@ -55,14 +56,6 @@ def snapshot_gate(lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]
                 "first_problems": dg.MetadataValue.md("\n".join(f"- {p}" for p in result.problems[:_SHOWN_PROBLEMS])),
             },
         )
-
-
-def _check_candidate(lake: Lake) -> tuple[Manifest, list[CheckResult]]:
-    with lake.working("checking a snapshot"):
-        manifest = present_candidate(lake)
-        results = [check(lake, manifest) for check in CHECKS.values()]
-        record_checks(lake, manifest, results)
-    return manifest, results
 
 
 @dg.asset(

@@ -109,10 +109,11 @@ def refresh_documents(lake: Lake, source: SourceSettings) -> StepReport:
     listing = list_source(source)
     with lake.warehouse.session("planning documents") as connection:
         todo = plan_documents(connection, source, listing, lake.retry_quarantined)
+        blocked = _blocked(connection, scope)
     changes = Changes()
     failed = 0
     lake.progress.start(step.name, source.name, len(todo.tasks))
-    for batch in _read_batches(listing, todo.tasks, source, lake.settings.lake.batch_rows):
+    for batch in _read_batches(listing, todo.tasks, source, lake.settings.lake.batch_rows, blocked):
         with lake.warehouse.session("writing documents") as connection:
             changed = _write_batch(connection, lake, scope, batch)
             reach("documents.written")
@@ -169,7 +170,18 @@ def _entry_hash(entry: Item | Rejected) -> str:
     return entry.fingerprint if isinstance(entry, Item) else content_id("rejected", entry.reason)
 
 
-def _read_batches(listing: Listing, tasks: Sequence[Task], source: SourceSettings, batch_rows: int) -> Iterator[_Batch]:
+def _blocked(connection: Connection, scope: Scope) -> set[str]:
+    """Documents that were erased: they are still in the source and are not read again."""
+    rows = connection.execute(
+        "SELECT document_id FROM blocked WHERE space = $space AND source = $source",
+        {"space": scope.space, "source": scope.source},
+    ).fetchall()
+    return {key for (key,) in rows}
+
+
+def _read_batches(
+    listing: Listing, tasks: Sequence[Task], source: SourceSettings, batch_rows: int, blocked: set[str]
+) -> Iterator[_Batch]:
     """Read and parse the planned items; a big item may span several batches."""
     batch = _Batch()
     for task in tasks:
@@ -181,7 +193,10 @@ def _read_batches(listing: Listing, tasks: Sequence[Task], source: SourceSetting
                 else:
                     read.rejected.append(document)
                 continue
-            read.documents.append(document_id(source.space, source.name, document.path))
+            key = document_id(source.space, source.name, document.path)
+            if key in blocked:
+                continue
+            read.documents.append(key)
             batch.documents.append((task, document))
             batch.chars += len(document.text)
             if len(batch.documents) >= batch_rows or batch.chars >= _BATCH_CHARS:

@@ -14,7 +14,7 @@ from errors import MemlakeError
 from memory.segmentation import CODE_VERSION, segment
 from warehouse.database import Changes, Connection, frame, replace_rows
 from warehouse.delta import Outcome, Scope, Status, Step, Task
-from warehouse.ids import content_id, passage_id
+from warehouse.ids import passage_id, text_id
 
 HEADING_SEPARATOR = " > "
 
@@ -125,7 +125,7 @@ class Passages:
                     "heading": heading,
                     "tokens": span.tokens,
                     "text": body,
-                    "text_hash": content_id("text", document["title"], heading, body),
+                    "text_hash": text_id(document["title"], heading, body),
                 }
             )
         return rows

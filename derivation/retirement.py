@@ -28,9 +28,14 @@ def retire_sources(lake: Lake) -> list[Scope]:
                     f"DELETE FROM {table} WHERE space = $space AND source = $source",
                     {"space": scope.space, "source": scope.source},
                 )
-        if gone:
-            kept = lake.settings.spaces
-            for table in _OF_SPACES:
-                connection.execute(f"DELETE FROM {table} WHERE space NOT IN (SELECT unnest($spaces))", {"spaces": kept})
+        left = len(gone)
+        for table in _OF_SPACES:
+            left += len(
+                connection.execute(
+                    f"DELETE FROM {table} WHERE space NOT IN (SELECT unnest($spaces)) RETURNING 1",
+                    {"spaces": lake.settings.spaces},
+                ).fetchall()
+            )
+        if left:
             bump_generation(connection)
     return gone

@@ -29,6 +29,7 @@ from warehouse.snapshots import (
     SpaceState,
     current_id,
     current_manifest,
+    last_expired,
     point_current,
     read_manifest,
     snapshot_id,
@@ -80,8 +81,9 @@ def make_candidate(lake: Lake) -> Manifest:
             manifest = parent
         else:
             as_of = _as_of(lake, parent, spaces)
+            parent_id = parent.snapshot_id if parent else last_expired(lake.layout)
             digest = content_id(
-                parent.snapshot_id if parent else "",
+                parent_id or "",
                 json.dumps(embedder, sort_keys=True),
                 *(state.digest for state in spaces.values()),
             )
@@ -89,7 +91,7 @@ def make_candidate(lake: Lake) -> Manifest:
                 snapshot_id=snapshot_id(as_of, digest),
                 as_of=as_of,
                 created_at=created_at.replace(microsecond=0),
-                parent=parent.snapshot_id if parent else None,
+                parent=parent_id,
                 embedder=embedder,
                 steps=recipe(lake),
                 spaces=spaces,
@@ -191,6 +193,33 @@ def record_checks(lake: Lake, candidate: Manifest, results: Sequence[CheckResult
                 {"id": candidate.snapshot_id, "name": result.name, "passed": result.passed},
             )
             reach("checks.recorded")
+
+
+@exclusive("checking a snapshot")
+def check_candidate(lake: Lake) -> tuple[Manifest, list[CheckResult]]:
+    """Run every blocking check on the candidate of the present state, and note the verdicts."""
+    candidate = present_candidate(lake)
+    results = [check(lake, candidate) for check in CHECKS.values()]
+    record_checks(lake, candidate, results)
+    return candidate, results
+
+
+@exclusive("publishing")
+def publish_present(lake: Lake) -> Manifest:
+    """Pin, check and publish the present state in one go, for what cannot wait for the next build.
+
+    Raises:
+        CheckFailed: a blocking check failed; the published snapshot stays.
+    """
+    make_candidate(lake)
+    candidate, results = check_candidate(lake)
+    problems = [problem for result in results for problem in result.problems]
+    if problems:
+        raise CheckFailed(
+            f"The present state does not pass the checks: {problems[0]}", "memlake verify says what differs."
+        )
+    publish(lake, candidate)
+    return candidate
 
 
 @exclusive("publishing")

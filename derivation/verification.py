@@ -298,7 +298,8 @@ def _embed_again(lake: Lake, count: int) -> tuple[int, list[str]]:
     with lake.warehouse.session("reading a sample") as connection:
         rows = connection.execute(
             "SELECT p.passage_id, d.title, p.heading, p.text, e.vector FROM passages p"
-            " JOIN documents d USING (document_id) JOIN embeddings e ON e.space = p.space AND e.text_hash = p.text_hash AND e.embedder = $embedder"
+            " JOIN documents d USING (document_id) JOIN embeddings e ON e.space = p.space"
+            " AND e.text_hash = p.text_hash AND e.embedder = $embedder"
             " ORDER BY md5(p.passage_id) LIMIT $count",
             {"embedder": identity, "count": count},
         ).fetchall()

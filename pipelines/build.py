@@ -1,4 +1,4 @@
-"""A build from the command line: plan first, then the same Dagster jobs that schedules and the UI run.
+"""Builds and upkeep from the command line: plan first, then the same Dagster jobs that schedules and the UI run.
 
 With nothing to do neither Dagster nor a model is loaded. Every run is recorded in the lake's Dagster instance, so that
 lineage and history in the UI are whole whoever started the work.
@@ -6,26 +6,16 @@ lineage and history in the UI are whole whoever started the work.
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module, resources
-from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING
 
 from derivation.lake import Lake
 from derivation.planning import BuildPlan, plan_build
 from derivation.progress import StepReport
-from errors import SettingsError
+from pipelines.runs import failures, job_runner
+from warehouse.files import size_of
 from warehouse.snapshots import current_id
-
-if TYPE_CHECKING:
-    from dagster import ExecuteInProcessResult
-
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,70 +71,67 @@ def build(lake: Lake, sources: Sequence[str] = ()) -> BuildResult:
 
 
 def _run_jobs(lake: Lake, plan: BuildPlan) -> list[str]:
-    if lake.settings.file:
-        os.environ["MEMLAKE_CONFIG"] = str(lake.settings.file)  # the partitions are this file's sources
-
-    # LanceDB takes a second to import and is needed after the embedding, which leaves the interpreter idle meanwhile.
-    Thread(target=import_module, args=("lancedb",), name="memlake-import", daemon=True).start()
-
-    import dagster as dg
-
-    from assets.partitions import source_partitions
-    from pipelines.definitions import defs
-
-    if source_partitions.get_partition_keys() != [source.name for source in lake.settings.sources]:
-        raise SettingsError(
-            "This process has loaded the Dagster definitions of a lake with other sources.",
-            "Build each lake in a process of its own.",
-        )
     errors: list[str] = []
-    definitions = defs()
-    with dg.DagsterInstance.from_config(str(prepare_home(lake.settings.dagster.home))) as instance:
-
-        def execute(job: str, partition: str | None = None) -> list[str]:
-            result = definitions.resolve_job_def(job).execute_in_process(
-                instance=instance,
-                partition_key=partition,
-                run_config=_QUIET,
-                resources={"lake": lake},
-                tags={"memlake/started_by": "command line"},
-                raise_on_error=False,
-            )
-            return _failures(result)
-
+    with job_runner(lake) as runner:
         for item in plan.sources:
             if not item.empty:
-                errors += [f"{item.source}: {message}" for message in execute("refresh_source", item.source)]
+                result = runner.run("refresh_source", item.source)
+                errors += [f"{item.source}: {message}" for message in failures(result)]
         if not errors:
-            errors += execute("publish")
+            errors += failures(runner.run("publish"))
     return errors
 
 
-def prepare_home(home: Path) -> Path:
-    """The lake's DAGSTER_HOME, with our ``dagster.yaml`` in it unless the user has put one there."""
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        with resources.as_file(resources.files("pipelines") / "dagster.yaml") as template:
-            shutil.copyfile(template, home / "dagster.yaml")
-    return home
+@dataclass(frozen=True, slots=True)
+class MaintenanceStep:
+    """What became of one store."""
+
+    store: str
+    bytes_before: int
+    bytes_after: int
+    why: str
 
 
-def _failures(result: ExecuteInProcessResult) -> list[str]:
-    """The failed steps of a run as sentences; a failed check counts by its problem, not by its traceback."""
-    if result.success:
-        return []
-    messages = [
-        f"Check '{item.check_name}' failed: {item.description}."
-        for item in result.get_asset_check_evaluations()
-        if not item.passed
-    ]
-    for event in result.all_events:
-        if not event.is_step_failure or (event.step_key == "snapshot_gate" and messages):
-            continue
-        failure = event.step_failure_data
-        if failure.user_failure_data:
-            messages.append(str(failure.user_failure_data.description))
-        elif failure.error:
-            cause = failure.error.cause or failure.error
-            messages.append(f"{event.step_key}: {cause.message.strip()}")
-    return messages or ["The run failed; see it in the UI: memlake ui"]
+@dataclass(frozen=True, slots=True)
+class MaintenanceResult:
+    """What upkeep did."""
+
+    steps: tuple[MaintenanceStep, ...]
+    errors: tuple[str, ...]
+    bytes_before: int
+    bytes_after: int
+    seconds: float
+
+
+def maintain(lake: Lake) -> MaintenanceResult:
+    """Run the upkeep job: compact, publish what was compacted, expire, sweep.
+
+    Raises:
+        SettingsError: this process has built a lake with other sources before.
+    """
+    started = time.perf_counter()
+    before = size_of(lake.layout.root)
+    if not lake.warehouse.exists:
+        return MaintenanceResult((), (), before, before, 0.0)
+    with job_runner(lake) as runner:
+        result = runner.run("maintain")
+    steps = []
+    for event in result.get_asset_materialization_events():
+        metadata = event.step_materialization_data.materialization.metadata
+        if "bytes_before" in metadata:
+            expired = f"{metadata['expired'].value} snapshots expired" if "expired" in metadata else ""
+            steps.append(
+                MaintenanceStep(
+                    store=str(event.step_key),
+                    bytes_before=int(str(metadata["bytes_before"].value)),
+                    bytes_after=int(str(metadata["bytes_after"].value)),
+                    why=expired or str(metadata["reasons"].value),
+                )
+            )
+    return MaintenanceResult(
+        steps=tuple(steps),
+        errors=tuple(failures(result)),
+        bytes_before=before,
+        bytes_after=size_of(lake.layout.root),
+        seconds=time.perf_counter() - started,
+    )

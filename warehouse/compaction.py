@@ -40,6 +40,7 @@ class TableHealth:
 
     space: str
     table: str
+    version: int
     bytes: int
     rows: int
     deleted_rows: int
@@ -83,6 +84,7 @@ def measure(layout: LakeLayout, space: str, name: str, pinned: Collection[int]) 
     return TableHealth(
         space=space,
         table=name,
+        version=int(table.version),
         bytes=size_of(table_path(layout, space, name)),
         rows=rows,
         deleted_rows=_physical_rows(table) - rows,

@@ -24,6 +24,15 @@ def write_atomically(path: Path, text: str) -> None:
     flush_folder(path.parent)
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file that only grows, on the disk before this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as handle:
+        handle.write(line + "\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
 def flush_folder(folder: Path) -> None:
     """Make renames inside ``folder`` survive a power cut (a no-op where folders cannot be opened)."""
     try:

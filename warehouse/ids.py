@@ -36,6 +36,11 @@ def passage_id(document: str, text: str, occurrence: int) -> str:
     return content_id("passage", document, text, str(occurrence))
 
 
+def text_id(title: str, heading: str, text: str) -> str:
+    """What is embedded of a passage; equal texts share a vector."""
+    return content_id("text", title, heading, text)
+
+
 def entity_id(space: str, key: str) -> str:
     """An entity is its normalised name within a space."""
     return content_id("entity", space, key)

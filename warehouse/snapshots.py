@@ -217,6 +217,12 @@ def read_expired(layout: LakeLayout) -> dict[str, Expired]:
         raise SnapshotError(f"{layout.expired} is damaged: {error}.", "Set it aside with: memlake repair") from error
 
 
+def last_expired(layout: LakeLayout) -> str | None:
+    """The newest snapshot that is no longer kept: where the chain goes on if nothing is kept at all."""
+    gone = sorted(read_expired(layout).values(), key=lambda item: (item.as_of, item.snapshot_id))
+    return gone[-1].snapshot_id if gone else None
+
+
 def note_expired(layout: LakeLayout, gone: Sequence[Expired]) -> None:
     """Keep what is left of these snapshots; the first act of expiring them."""
     records = {**read_expired(layout), **{item.snapshot_id: item for item in gone}}

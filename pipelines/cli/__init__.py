@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from pipelines.cli import building, evaluating, searching, snapshots, status
+from pipelines.cli import building, evaluating, searching, snapshots, status, upkeep
 from pipelines.cli.console import ExitCode, report
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 building.register(app)
 status.register(app)
+upkeep.register(app)
 searching.register(app)
 app.add_typer(snapshots.app, name="snapshots")
 app.add_typer(evaluating.app, name="eval")

@@ -108,7 +108,7 @@ def ui(
     from importlib.util import find_spec
 
     from errors import MissingExtra
-    from pipelines.build import prepare_home
+    from pipelines.runs import prepare_home
 
     if find_spec("dagster_webserver") is None:
         raise MissingExtra("The UI", "server")

@@ -1,4 +1,4 @@
-"""``snapshots list | show | diff | rollback``."""
+"""``snapshots list | show | diff | rollback | pin | unpin``."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ SnapshotArgument = Annotated[str, typer.Argument(help="A snapshot's id, or an un
 
 @app.command("list")
 def list_snapshots(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Every kept snapshot, oldest first; an asterisk marks the published one."""
+    """Every kept snapshot, oldest first; an asterisk marks the published one, p a pinned one."""
     from warehouse.layout import LakeLayout
-    from warehouse.snapshots import current_id, list_ids, read_manifest
+    from warehouse.snapshots import current_id, list_ids, pinned, read_manifest
 
     layout = LakeLayout(settings_of(config).lake.root)
     current = current_id(layout)
+    pins = pinned(layout)
     manifests = [read_manifest(layout, name) for name in list_ids(layout)]
     if as_json:
-        print_json([{**json.loads(item.to_json()), "published": item.snapshot_id == current} for item in manifests])
+        records = []
+        for item in manifests:
+            state = {"published": item.snapshot_id == current, "pinned": item.snapshot_id in pins}
+            records.append({**json.loads(item.to_json()), **state})
+        print_json(records)
         return
     if not manifests:
         out().print("There is no snapshot yet; build one with: memlake build")
@@ -38,7 +43,7 @@ def list_snapshots(config: ConfigOption = None, as_json: JsonOption = False) -> 
     for item in manifests:
         states = item.spaces.values()
         table.add_row(
-            "*" if item.snapshot_id == current else "",
+            ("*" if item.snapshot_id == current else "") + ("p" if item.snapshot_id in pins else ""),
             item.snapshot_id,
             f"{item.as_of:%Y-%m-%d %H:%M}",
             f"{sum(state.documents for state in states):,}",
@@ -104,6 +109,37 @@ def rollback(snapshot: SnapshotArgument, config: ConfigOption = None, as_json: J
         print_json({"published": manifest.snapshot_id, "before": before})
     else:
         out().print(f"Published {manifest.snapshot_id} (before: {before}). The next change to a source builds on it.")
+
+
+@app.command("pin")
+def pin_snapshot(
+    snapshot: SnapshotArgument,
+    note: Annotated[str, typer.Option("--note", help="Why it is kept.")] = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a snapshot whatever the retention settings say."""
+    from warehouse.layout import LakeLayout
+    from warehouse.snapshots import pin, read_manifest
+
+    layout = LakeLayout(settings_of(config).lake.root)
+    name = read_manifest(layout, snapshot).snapshot_id
+    pin(layout, name, note)
+    print_json({"pinned": name}) if as_json else out().print(f"Pinned {name}.")
+
+
+@app.command("unpin")
+def unpin_snapshot(snapshot: SnapshotArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Let the retention settings have a snapshot again."""
+    from warehouse.layout import LakeLayout
+    from warehouse.snapshots import read_manifest, unpin
+
+    layout = LakeLayout(settings_of(config).lake.root)
+    name = read_manifest(layout, snapshot).snapshot_id
+    was = unpin(layout, name)
+    print_json({"unpinned": name, "was_pinned": was}) if as_json else out().print(
+        f"Unpinned {name}." if was else f"{name} was not pinned."
+    )
 
 
 def _print_difference(item: Any) -> None:

@@ -7,11 +7,12 @@ import dagster as dg
 from derivation.documents import list_source, plan_documents
 from derivation.lake import Lake
 from errors import MemlakeError
-from pipelines.defs.jobs import refresh_source
+from pipelines.defs.jobs import maintain, refresh_source
 from warehouse.ids import content_id
 from warehouse.settings import load_settings
 
 _SETTINGS = load_settings().dagster
+_UPKEEP = load_settings().upkeep
 
 
 @dg.schedule(
@@ -24,6 +25,15 @@ def nightly_refresh(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunReq
     night = context.scheduled_execution_time.strftime("%Y-%m-%dT%H:%M")
     for source in load_settings().sources:
         yield dg.RunRequest(run_key=f"{source.name}:{night}", partition_key=source.name)
+
+
+upkeep = dg.ScheduleDefinition(
+    name="upkeep",
+    job=maintain,
+    cron_schedule=_UPKEEP.schedule,
+    execution_timezone="UTC",
+    description="Compact, expire and sweep; each store is measured first and left alone where it is in shape.",
+)
 
 
 @dg.sensor(

@@ -2,12 +2,19 @@
 
 import dagster as dg
 
+from assets.compaction import compact_vectors_assets
 from assets.partitions import source_partitions
 
 SOURCE_LAYERS = dg.AssetSelection.assets("documents", "passages", "embeddings", "mentions")
 SERVED_LAYERS = dg.AssetSelection.assets(
     "entities", "duplicates", "vectors", "knowledge_graph", "candidate_snapshot", "published_snapshot"
 ) | dg.AssetSelection.checks_for_assets("candidate_snapshot")
+
+COMPACTED = dg.AssetSelection.assets(*compact_vectors_assets)
+SNAPSHOTS = dg.AssetSelection.assets("candidate_snapshot", "published_snapshot") | dg.AssetSelection.checks_for_assets(
+    "candidate_snapshot"
+)
+SWEPT = dg.AssetSelection.assets("kept_snapshots", "compact_warehouse")
 
 refresh_source = dg.define_asset_job(
     "refresh_source",
@@ -19,4 +26,9 @@ publish = dg.define_asset_job(
     "publish",
     SERVED_LAYERS,
     description="Aggregate entities, index vectors, compile the graph, check the candidate snapshot and publish it.",
+)
+maintain = dg.define_asset_job(
+    "maintain",
+    COMPACTED | SNAPSHOTS | SWEPT,
+    description="Compact the Lance tables, publish what was compacted, expire snapshots, compact the warehouse.",
 )

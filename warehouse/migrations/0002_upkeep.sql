@@ -41,6 +41,7 @@ CREATE TABLE blocked (          -- documents that were erased: they are not read
 CREATE TABLE erasures (         -- what was erased when, without the content
     erasure_id VARCHAR PRIMARY KEY,
     target VARCHAR NOT NULL,    -- document, source, space
+    name_hash VARCHAR NOT NULL, -- of what was named, so that an interrupted one is recognised
     space VARCHAR NOT NULL,
     source VARCHAR NOT NULL,
     document_ids VARCHAR[] NOT NULL,
