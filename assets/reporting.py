@@ -113,6 +113,7 @@ def report_metadata(reports: Sequence[StepReport]) -> dict[str, Any]:
         "rows_updated": sum(report.changes.updated for report in reports),
         "rows_removed": sum(report.changes.removed for report in reports),
         "seconds": dg.MetadataValue.float(round(sum(report.seconds for report in reports), 3)),
+        "tokens": sum(report.tokens for report in reports),
         "model_seconds": dg.MetadataValue.float(round(sum(report.model_seconds for report in reports), 3)),
     }
 

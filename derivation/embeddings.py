@@ -26,7 +26,7 @@ _BATCH_BYTES = 24_000_000
 """Vectors of one batch; the number of texts follows from the dimensions."""
 
 _MISSING = """
-SELECT p.text_hash, min(p.passage_id) AS passage_id
+SELECT p.text_hash, min(p.passage_id) AS passage_id, max(p.tokens) AS tokens
 FROM passages p
 WHERE p.space = $space AND p.source = $source AND NOT EXISTS (
     SELECT 1 FROM embeddings e WHERE e.space = p.space AND e.embedder = $embedder AND e.text_hash = p.text_hash
@@ -42,7 +42,7 @@ def embeddings_step(lake: Lake) -> Step:
 
 
 def missing_texts(connection: Connection, lake: Lake, scope: Scope) -> pl.DataFrame:
-    """``text_hash`` and one ``passage_id`` of every text in ``scope`` that has no vector yet, short texts first.
+    """``text_hash``, a ``passage_id`` and ``tokens`` of every text in ``scope`` without a vector, short texts first.
 
     Sorted by length over the whole plan, so that a batch holds texts of like length and none is padded in vain.
     """
@@ -89,6 +89,7 @@ def refresh_embeddings(lake: Lake, scope: Scope) -> StepReport:
         changes=Changes(added=missing.height),
         seconds=time.perf_counter() - started,
         model_seconds=model_seconds,
+        tokens=int(missing["tokens"].sum()),
     )
     log_run(lake, report)
     return report

@@ -55,3 +55,5 @@ class StepReport:
     seconds: float = 0.0
     model_seconds: float = 0.0
     """Time spent inside an embedding or language model."""
+    tokens: int = 0
+    """Tokens that a model was given."""

@@ -130,7 +130,7 @@ def log_run(lake: Lake, report: StepReport) -> None:
     with lake.warehouse.session("logging a run") as connection:
         connection.execute(
             "INSERT INTO step_runs VALUES ($run, $step, $source, $fingerprint, $started, $seconds, $model_seconds,"
-            " $processed, $untouched, $removed, $failed, $added, $updated, $gone)",
+            " $processed, $untouched, $removed, $failed, $added, $updated, $gone, $tokens)",
             {
                 "run": lake.run_id,
                 "step": report.step,
@@ -146,5 +146,6 @@ def log_run(lake: Lake, report: StepReport) -> None:
                 "added": report.changes.added,
                 "updated": report.changes.updated,
                 "gone": report.changes.removed,
+                "tokens": report.tokens,
             },
         )

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from retrieval.client import MemoryClient
-from retrieval.model import CHANNELS, Answer, Citation, Filters, Hit, Location, Span
+from retrieval.model import CHANNELS, Answer, Citation, Filters, FurtherSource, Hit, Location, Span
 
-__all__ = ["CHANNELS", "Answer", "Citation", "Filters", "Hit", "Location", "MemoryClient", "Span"]
+__all__ = ["CHANNELS", "Answer", "Citation", "Filters", "FurtherSource", "Hit", "Location", "MemoryClient", "Span"]

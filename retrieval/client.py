@@ -7,27 +7,30 @@ and moves to it; a query that runs keeps the one it began with, so no result mix
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import InvalidQuery, ModelError, SettingsError
+from errors import InvalidQuery, ModelError, SettingsError, SnapshotError
 from graph.compiled import CompiledGraph
 from graph.linking import link_question
 from memory.embedding import Embedder, EmbedderSpec, open_embedder
 from retrieval.answers import Answerer, open_answerer
+from retrieval.families import NO_FAMILIES, Shown, collapse
 from retrieval.fusion import fuse
-from retrieval.model import CHANNELS, Answer, Filters, Hit, Location, Span
+from retrieval.model import CHANNELS, Answer, Filters, FurtherSource, Hit, Location, Span
 from retrieval.tables import Ranking, SearchedTable, where_clause
 from warehouse.layout import LakeLayout
 from warehouse.settings import DEFAULT_FILE, Settings, load_settings, unknown_name
 from warehouse.snapshots import Manifest, current_manifest, manifest_as_of, parse_moment, read_manifest
+
+T = TypeVar("T")
 
 _NOTHING_LINKED = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 
@@ -142,8 +145,7 @@ class MemoryClient:
             raise InvalidQuery("The query is empty.", "Ask something.")
         if count < 1:
             raise InvalidQuery(f"k is {count}.", "Ask for at least one passage.")
-        view = self._view(as_of)
-        return self._search(view, query, count, filters, wanted, vector)
+        return self._read(as_of, lambda view: self._search(view, query, count, filters, wanted, vector))
 
     def ask(self, question: str, filters: Filters | None = None, as_of: str | date | datetime | None = None) -> Answer:
         """An answer with the quotes that it rests on, or a refusal where the passages do not hold one.
@@ -153,7 +155,9 @@ class MemoryClient:
         """
         if not question.strip():
             raise InvalidQuery("The question is empty.", "Ask something.")
-        view = self._view(as_of)
+        return self._read(as_of, lambda view: self._ask(view, question, filters))
+
+    def _ask(self, view: _View, question: str, filters: Filters | None) -> Answer:
         vector = self._embed(view, question)
         hits = self._search(view, question, self._settings.answer.passages, filters, CHANNELS, vector)
         if self._answerer is None:
@@ -187,6 +191,21 @@ class MemoryClient:
     ) -> None:
         self.close()
 
+    def _read(self, as_of: str | date | datetime | None, query: Callable[[_View], T]) -> T:
+        """Run a query on one snapshot.
+
+        Where the client follows what is published and a sweep takes the old snapshot from under the query, the query is
+        run again on the one that has replaced it; that is the only way in which the old one can be gone.
+        """
+        while True:
+            view = self._view(as_of)
+            try:
+                return query(view)
+            except SnapshotError:
+                replaced = as_of is None and self._pinned is None and self._view(None) is not view
+                if not replaced:
+                    raise
+
     def _search(
         self,
         view: _View,
@@ -206,23 +225,29 @@ class MemoryClient:
         dense, lexical = view.table.search(vector if needs_vector else None, text, limit, where)
         rankings = {"dense": dense, "lexical": lexical}
         searched: dict[str, Ranking] = {name: rankings[name] for name in channels if name in rankings}
-        fused = fuse(
-            searched=searched,
-            start=searched or {"dense": dense},
-            graph=view.graph if use_graph else None,
-            linked=link_question(query, view.graph) if use_graph else _NOTHING_LINKED,
-            settings=self._settings.retrieval.fusion,
-            full=limit,
-            k=k,
-            allowed=view.table.ids_where(where) if where and use_graph else None,
-        )
-        rows = view.table.rows(fused.ids)
-        return [
-            _hit(
-                rank, float(score), rows[key], {name: ranks[key] for name, ranks in fused.ranks.items() if key in ranks}
+        allowed = view.table.ids_where(where) if where and use_graph else None
+        linked = link_question(query, view.graph) if use_graph else _NOTHING_LINKED
+        families = view.table.families() if self._settings.retrieval.collapse_duplicates else NO_FAMILIES
+        if where and families.members and allowed is None:
+            allowed = view.table.ids_where(where)
+        wanted = k
+        while True:
+            fused = fuse(
+                searched=searched,
+                start=searched or {"dense": dense},
+                graph=view.graph if use_graph else None,
+                linked=linked,
+                settings=self._settings.retrieval.fusion,
+                full=limit,
+                k=wanted,
+                allowed=allowed if use_graph else None,
             )
-            for rank, (key, score) in enumerate(zip(fused.ids, fused.scores, strict=True), 1)
-        ]
+            shown = collapse(fused.ids, fused.scores, families, allowed)[:k]
+            if len(shown) >= k or len(fused.ids) < wanted:
+                break
+            wanted *= 2  # the families of some were among them
+        rows = view.table.rows([key for item in shown for key in (item.key, *item.others)])
+        return [_hit(rank, item, rows, fused.ranks) for rank, item in enumerate(shown, 1)]
 
     def _channels(self, channels: Sequence[str] | None) -> tuple[str, ...]:
         if not channels:
@@ -261,13 +286,19 @@ class MemoryClient:
                 if self._current is None:
                     self._current = self._open(read_manifest(self._layout, self._pinned))
                 return self._current
-            stamp = self._stamp()
-            if self._current is None or stamp != self._seen:
-                manifest = current_manifest(self._layout)
-                if self._current is None or manifest.snapshot_id != self._current.manifest.snapshot_id:
-                    self._current = self._open(manifest)
-                self._seen = stamp
-            return self._current
+            while True:
+                stamp = self._stamp()
+                if self._current is not None and stamp == self._seen:
+                    return self._current
+                try:
+                    manifest = current_manifest(self._layout)
+                    if self._current is None or manifest.snapshot_id != self._current.manifest.snapshot_id:
+                        self._current = self._open(manifest)
+                except SnapshotError:
+                    if self._stamp() == stamp:
+                        raise
+                else:  # else CURRENT has moved on while what it named was opened
+                    self._seen = stamp
 
     def _past_view(self, manifest: Manifest) -> _View:
         with self._lock:
@@ -295,23 +326,37 @@ class MemoryClient:
         return status.st_ino, status.st_mtime_ns
 
 
-def _hit(rank: int, score: float, row: dict[str, Any], channel_ranks: dict[str, int]) -> Hit:
+def _hit(rank: int, shown: Shown, rows: Mapping[str, dict[str, Any]], ranks: Mapping[str, Mapping[str, int]]) -> Hit:
+    row = rows[shown.key]
     return Hit(
         rank=rank,
-        score=score,
+        score=shown.score,
         passage_id=row["passage_id"],
         text=row["text"],
         title=row["title"],
-        location=Location(
-            source=row["source"],
-            path=row["path"],
-            title=row["title"],
-            heading=row["heading"],
-            page=row["page"],
-            author=row["author"],
-            document_date=row["document_date"],
-        ),
-        span=Span(row["document_id"], row["revision_id"], row["char_start"], row["char_end"]),
+        location=_location(row),
+        span=_span(row),
         kind=row["kind"],
-        channel_ranks=channel_ranks,
+        channel_ranks={
+            name: min(places[key] for key in shown.found if key in places)
+            for name, places in ranks.items()
+            if any(key in places for key in shown.found)
+        },
+        further=tuple(FurtherSource(key, _location(rows[key]), _span(rows[key])) for key in shown.others),
     )
+
+
+def _location(row: Mapping[str, Any]) -> Location:
+    return Location(
+        source=row["source"],
+        path=row["path"],
+        title=row["title"],
+        heading=row["heading"],
+        page=row["page"],
+        author=row["author"],
+        document_date=row["document_date"],
+    )
+
+
+def _span(row: Mapping[str, Any]) -> Span:
+    return Span(row["document_id"], row["revision_id"], row["char_start"], row["char_end"])

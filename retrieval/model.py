@@ -34,6 +34,15 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class FurtherSource:
+    """Another passage that says what a hit says."""
+
+    passage_id: str
+    location: Location
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One passage that was found."""
 
@@ -48,13 +57,16 @@ class Hit:
     span: Span
     kind: str
     channel_ranks: dict[str, int] = field(default_factory=dict)
-    """The passage's rank, from 1, in each channel that found it."""
+    """The passage's rank, from 1, in each channel that found it (or one that says the same)."""
+    further: tuple[FurtherSource, ...] = ()
+    """The other passages of its family of near-duplicates."""
 
     def as_record(self) -> dict[str, Any]:
         """Plain values for JSON."""
         record = asdict(self)
-        day = self.location.document_date
-        record["location"]["document_date"] = day.isoformat() if day else None
+        for place in (record["location"], *(item["location"] for item in record["further"])):
+            day = place["document_date"]
+            place["document_date"] = day.isoformat() if day else None
         return record
 
 

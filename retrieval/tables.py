@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from errors import SnapshotError
+from retrieval.families import NO_FAMILIES, Families
 from retrieval.model import Filters
 from warehouse.layout import LakeLayout
 from warehouse.vectors import FTS_COLUMN, in_list, quote
@@ -75,6 +76,7 @@ class SearchedTable:
         self._place = f"space '{space}', table '{name}', version {version}"
         self._rows: dict[str, dict[str, Any]] = {}
         self._table = self._run(_open(str(layout.space_vectors(space)), name, version))
+        self._families: Families | None = None
 
     def search(
         self, vector: NDArray[np.float32] | None, text: str | None, limit: int, where: str | None
@@ -102,6 +104,19 @@ class SearchedTable:
         """Every passage that a filter allows."""
         table = self._run(self._table.query().where(where).select(["passage_id"]).to_arrow())
         return set(table["passage_id"].to_pylist())
+
+    def families(self) -> Families:
+        """The families of near-duplicates, read once; none in a table that was written before they were."""
+        if self._families is None:
+            self._families = self._run(self._read_families())
+        return self._families
+
+    async def _read_families(self) -> Families:
+        if "representative" not in (await self._table.schema()).names:
+            return NO_FAMILIES
+        query = self._table.query().where("representative IS NOT NULL").select(["passage_id", "representative"])
+        found = await query.to_arrow()
+        return Families.of(dict(zip(found["passage_id"].to_pylist(), found["representative"].to_pylist(), strict=True)))
 
     def columns(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Some columns of every row."""

@@ -28,6 +28,12 @@ COMMANDS = (
     ["snapshots", "show"],
     ["snapshots", "diff"],
     ["snapshots", "rollback"],
+    ["snapshots", "pin"],
+    ["snapshots", "unpin"],
+    ["verify"],
+    ["maintain"],
+    ["erase"],
+    ["repair"],
     ["eval", "hipporag"],
 )
 _MAIN = "from pipelines.cli import main; main()"

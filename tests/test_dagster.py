@@ -22,6 +22,7 @@ from warehouse.snapshots import current_id
 
 SOURCE_LAYERS = ("documents", "passages", "embeddings", "mentions")
 SERVED_LAYERS = ("entities", "duplicates", "vectors", "knowledge_graph", "candidate_snapshot", "published_snapshot")
+UPKEEP = ("compact_vectors_default", "kept_snapshots", "compact_warehouse")
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +75,17 @@ def _run(definitions: dg.Definitions, instance: dg.DagsterInstance, example: Exa
 
 def test_there_is_one_asset_a_layer_grouped_described_and_versioned(definitions: dg.Definitions) -> None:
     specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
-    assert set(specs) == {*SOURCE_LAYERS, *SERVED_LAYERS}
+    assert set(specs) == {*SOURCE_LAYERS, *SERVED_LAYERS, *UPKEEP}
     for name, spec in specs.items():
         assert spec.description, name
         assert spec.code_version, name
-        assert spec.group_name in ("ingest", "derive", "serve"), name
+        assert spec.group_name in ("ingest", "derive", "serve", "upkeep"), name
+        assert (spec.group_name == "upkeep") == (name in UPKEEP), name
         assert (spec.partitions_def is not None) == (name in SOURCE_LAYERS), name
         assert (spec.automation_condition is not None) == (name in SERVED_LAYERS), name
     for name in specs:
-        assert definitions.resolve_assets_def(dg.AssetKey(name)).op.pool == "warehouse", name
+        pool = "upkeep" if name in UPKEEP else "warehouse"
+        assert definitions.resolve_assets_def(dg.AssetKey(name)).op.pool == pool, name
 
 
 @pytest.mark.parametrize("asset", [*SOURCE_LAYERS, "entities", "vectors", "knowledge_graph"])

@@ -103,6 +103,9 @@ class EmbeddingSettings(Section):
     batch_size: int = Field(32, ge=1, description="Texts encoded at once, after sorting by length.")
     base_url: str | None = Field(None, description="For openai: the endpoint; the key comes from OPENAI_API_KEY.")
     dimensions: int | None = Field(None, gt=0, description="For openai and hashing: the length of a vector.")
+    price_per_million_tokens: float | None = Field(
+        None, ge=0, description="What the endpoint charges, in your currency; `memlake plan` tells the cost by it."
+    )
 
 
 class GraphSettings(Section):

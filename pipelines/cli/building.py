@@ -12,6 +12,7 @@ import typer
 from pipelines.cli.console import ConfigOption, ExitCode, JsonOption, fail, notes, out, print_json, settings_of
 
 if TYPE_CHECKING:
+    from derivation.costs import CostEstimate
     from derivation.planning import BuildPlan
     from pipelines.build import BuildResult
 
@@ -53,17 +54,20 @@ def init(
 def plan(
     source: SourceOption = None, retry: RetryOption = False, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
-    """Tell what a build would do, without doing it."""
+    """Tell what a build would do and cost, without doing it."""
+    from derivation.costs import estimate_cost
     from derivation.lake import Lake
     from derivation.planning import plan_build
 
     lake = Lake(settings_of(config))
     lake.retry_quarantined = retry
     planned = plan_build(lake, source or ())
+    chosen = [lake.settings.source(item.source) for item in planned.sources]
+    cost = None if planned.empty else estimate_cost(lake, chosen)
     if as_json:
-        print_json({**asdict(planned), "empty": planned.empty})
+        print_json({**asdict(planned), "empty": planned.empty, "cost": asdict(cost) if cost else None})
     else:
-        _print_plan(planned)
+        _print_plan(planned, cost)
     if any(item.error for item in planned.sources):
         raise typer.Exit(ExitCode.PARTIAL)
 
@@ -127,7 +131,7 @@ def ui(
     os.execve(dagster, [dagster, "dev", *target, "-p", str(port)], environment)
 
 
-def _print_plan(planned: BuildPlan) -> None:
+def _print_plan(planned: BuildPlan, cost: CostEstimate | None) -> None:
     from rich.table import Table
 
     table = Table(
@@ -144,10 +148,18 @@ def _print_plan(planned: BuildPlan) -> None:
     console.print(table)
     for name in planned.retired:
         console.print(f"The source '{name}' is no longer configured: everything that only it supports would go.")
-    if planned.empty:
+    if planned.empty or cost is None:
         console.print("Nothing to do.")
-    else:
-        console.print("A build would publish a snapshot. Passages of documents yet to be read are not counted.")
+        return
+    console.print("A build would publish a snapshot. Passages of documents yet to be read are not in the table.")
+    parts = [f"{cost.texts:,} known texts of {cost.tokens:,} tokens"]
+    if cost.unread_files:
+        parts.append(f"about {cost.unread_tokens:,} tokens, by size, in {cost.unread_files:,} files yet to be read")
+    console.print(f"To embed: {'; '.join(parts)}.", highlight=False)
+    if cost.seconds is not None:
+        console.print(f"At the rate of earlier runs that takes about {cost.seconds:,.0f} s.", highlight=False)
+    if cost.price is not None:
+        console.print(f"At the set price it costs about {cost.price:,.4f}.", highlight=False)
 
 
 def _print_build(result: BuildResult) -> None:

@@ -119,6 +119,10 @@ def _print_hit(hit: Hit) -> None:
     ranks = ", ".join(f"{name} {rank}" for name, rank in hit.channel_ranks.items())
     console.print(f"[bold]{hit.rank}. {escape(where)}[/bold]  [dim]score {hit.score:.3f} ({ranks})[/dim]")
     console.print(f"   [cyan]{escape(place.path)}[/cyan]{page}, characters {hit.span.start}-{hit.span.end}")
+    for other in hit.further:
+        console.print(
+            f"   [dim]also in {escape(other.location.path)}, characters {other.span.start}-{other.span.end}[/dim]"
+        )
     lines = [line for line in hit.text.splitlines() if line.strip()]
     for line in lines[:_SHOWN_LINES]:
         console.print(f"   {escape(line)}")

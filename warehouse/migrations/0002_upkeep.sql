@@ -62,3 +62,5 @@ CREATE TABLE compactions (      -- what upkeep did to a store
     bytes_after BIGINT NOT NULL,
     live_rows BIGINT NOT NULL
 );
+
+ALTER TABLE step_runs ADD COLUMN tokens BIGINT DEFAULT 0; -- that a model was given

@@ -1,0 +1,107 @@
+"""What a build would cost, told before it: texts, tokens, time at the measured rate, and money.
+
+Texts that have a vector cost nothing. Documents that are to be cut anew are cut here, in memory, since that needs no
+model and tells exactly which passages would be new; files that are yet to be read are counted by their size, which is
+more than plain text comes to and less than a compressed format may.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from derivation.documents import list_source, plan_documents
+from derivation.embeddings import embeddings_step
+from derivation.lake import Lake
+from derivation.passages import Passages
+from errors import MemlakeError
+from sources import Item
+from warehouse.database import Connection
+from warehouse.delta import Scope, Task, plan_step
+from warehouse.settings import SourceSettings
+
+_CHARS_PER_TOKEN = 3
+"""Fewer than most texts have."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostEstimate:
+    """What embedding would cost; the only step that does, with the rules."""
+
+    texts: int
+    """Known texts without a vector, each counted once a space."""
+    tokens: int
+    unread_files: int
+    unread_tokens: int
+    """By the size of the files that are yet to be read."""
+    seconds: float | None
+    """At the rate of earlier runs of this embedder; ``None`` where there were none."""
+    price: float | None
+    """By ``embedding.price_per_million_tokens``; ``None`` where that is not set."""
+
+
+def estimate_cost(lake: Lake, sources: list[SourceSettings]) -> CostEstimate:
+    """The cost of building these sources; a source that does not answer is left out."""
+    texts: dict[tuple[str, str], int] = {}
+    unread_files = unread_tokens = 0
+    for source in sources:
+        try:
+            listing = list_source(source)
+        except MemlakeError:
+            continue
+        scope = Scope(source.space, source.name)
+        with lake.warehouse.session("estimating the cost") as connection:
+            unread = plan_documents(connection, source, listing, lake.retry_quarantined).tasks
+            passages = Passages(lake)
+            inputs = passages.inputs(scope)
+            recut = plan_step(connection, passages.step, scope, inputs.sql, inputs.parameters).tasks
+            texts |= _uncut(connection, scope, recut)
+        entries = [listing.entries[task.input_id] for task in unread if task.input_id in listing.entries]
+        unread_files += len(entries)
+        unread_tokens += sum(entry.size // _CHARS_PER_TOKEN for entry in entries if isinstance(entry, Item))
+        size = lake.settings.lake.batch_rows
+        for start in range(0, len(recut), size):
+            texts |= _recut(lake, passages, scope, recut[start : start + size])
+    with lake.warehouse.session("estimating the cost") as connection:
+        known = set(
+            connection.execute(
+                "SELECT space, text_hash FROM embeddings WHERE embedder = $embedder",
+                {"embedder": lake.embedder_spec.identity},
+            ).fetchall()
+        )
+        rate = _seconds_per_token(connection, lake)
+    tokens = sum(count for key, count in texts.items() if key not in known)
+    price = lake.settings.embedding.price_per_million_tokens
+    return CostEstimate(
+        texts=sum(key not in known for key in texts),
+        tokens=tokens,
+        unread_files=unread_files,
+        unread_tokens=unread_tokens,
+        seconds=None if rate is None else rate * (tokens + unread_tokens),
+        price=None if price is None else price * (tokens + unread_tokens) / 1e6,
+    )
+
+
+def _uncut(connection: Connection, scope: Scope, recut: tuple[Task, ...]) -> dict[tuple[str, str], int]:
+    """Texts of the passages that stay as they are cut, with their tokens."""
+    rows = connection.execute(
+        "SELECT text_hash, max(tokens) FROM passages WHERE space = $space AND source = $source"
+        " AND document_id NOT IN (SELECT unnest($recut)) GROUP BY text_hash",
+        {"space": scope.space, "source": scope.source, "recut": [task.input_id for task in recut]},
+    ).fetchall()
+    return {(scope.space, key): int(tokens) for key, tokens in rows}
+
+
+def _recut(lake: Lake, passages: Passages, scope: Scope, tasks: tuple[Task, ...]) -> dict[tuple[str, str], int]:
+    with lake.warehouse.session("reading revisions") as connection:
+        loaded = passages.load(connection, tasks)
+    computed, _ = passages.compute(tasks, loaded)
+    return {(scope.space, key): tokens for key, tokens in computed.select("text_hash", "tokens").iter_rows()}
+
+
+def _seconds_per_token(connection: Connection, lake: Lake) -> float | None:
+    row = connection.execute(
+        "SELECT sum(model_seconds), sum(tokens) FROM step_runs"
+        " WHERE step = 'embeddings' AND fingerprint = $fingerprint",
+        {"fingerprint": embeddings_step(lake).fingerprint},
+    ).fetchone()
+    return float(row[0]) / float(row[1]) if row and row[1] else None
