@@ -102,7 +102,7 @@ def check_orphans(lake: Lake, candidate: Manifest) -> CheckResult:
         for what, sql in _ORPHANS.items():
             problems.extend(f"{what}: {value}" for value in _column(connection, sql))
         wanted = {
-            space: set(_column(connection, "SELECT passage_id FROM passages WHERE space = $space", {"space": space}))
+            space: set(_column(connection, "SELECT passage_id FROM searched WHERE space = $space", {"space": space}))
             for space in candidate.spaces
         }
     for space, state in candidate.spaces.items():

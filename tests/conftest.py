@@ -51,6 +51,9 @@ STATE_TABLES = (
     "titles",
     "acronyms",
     "entities",
+    "signatures",
+    "duplicate_pairs",
+    "families",
     "ledger",
 )
 
@@ -224,7 +227,10 @@ def state_of(lake: Lake) -> dict[str, Any]:
         for table in STATE_TABLES:
             known = connection.execute(f"SELECT * FROM {table} LIMIT 0").description
             columns = ", ".join(f'"{column[0]}"' for column in known if column[0] not in TIMES)
-            state[table] = connection.execute(f"SELECT {columns} FROM {table} ORDER BY ALL").fetchall()
+            of = "embedder = $embedder" if table == "embeddings" else "$embedder <> ''"
+            state[table] = connection.execute(
+                f"SELECT {columns} FROM {table} WHERE {of} ORDER BY ALL", {"embedder": lake.embedder_spec.identity}
+            ).fetchall()
         for space, layer, digest in connection.execute(
             "SELECT space, layer, state->>'digest' FROM layers ORDER BY ALL"
         ).fetchall():

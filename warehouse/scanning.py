@@ -46,8 +46,8 @@ def _held(path: Path, needles: Sequence[bytes]) -> Iterator[bytes]:
         tail = b""
         while chunk := handle.read(_CHUNK):
             data = tail + chunk
-            for offset in range(WORD):
-                words = np.frombuffer(data, dtype="<u8", offset=offset, count=max(len(data) - offset, 0) // WORD)
+            for offset in range(min(WORD, len(data) - WORD + 1)):
+                words = np.frombuffer(data, dtype="<u8", offset=offset, count=(len(data) - offset) // WORD)
                 at = np.searchsorted(known, words)
                 hits = np.flatnonzero(known[np.minimum(at, len(known) - 1)] == words)
                 for hit in hits.tolist():
