@@ -16,14 +16,13 @@ import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from derivation.lake import Lake, exclusive
 from derivation.retention import ERASURE, expire, sweep
 from derivation.settling import refresh_served
 from derivation.snapshot import publish_present
 from errors import SettingsError, UnknownName
-from warehouse.compaction import compact_database, table_path
+from warehouse.compaction import compact_database, named_data_files, table_path
 from warehouse.database import Connection, bump_generation
 from warehouse.faults import reach
 from warehouse.files import append_line, size_of
@@ -377,15 +376,9 @@ def _carriers(lake: Lake, needles: Sequence[bytes], published: str) -> list[Mani
 
 def _carries(lake: Lake, manifest: Manifest, space: str, needles: Sequence[bytes]) -> bool:
     state = manifest.spaces[space]
-    folder = table_path(lake.layout, space, state.table)
-    found = find_in_files(sorted(folder.glob("data/*")), needles)
-    return bool(found) and bool({path.name for path in found} & data_files(folder, state.version))
-
-
-def data_files(folder: Path, version: int) -> set[str]:
-    """The data files that a version of a Lance table names; its manifest holds their names as they are."""
-    text = (folder / "_versions" / f"{2**64 - 1 - version:020d}.manifest").read_bytes()
-    return {path.name for path in folder.glob("data/*") if path.name.encode() in text}
+    found = find_in_files(sorted(table_path(lake.layout, space, state.table).glob("data/*")), needles)
+    named = named_data_files(lake.layout, space, state.table, state.version)
+    return not named.isdisjoint(path.name for path in found)
 
 
 _TEXT_COLUMNS = """

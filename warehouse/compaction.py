@@ -1,8 +1,10 @@
 """Keeping the stores small: what a Lance table or the DuckDB file carries along, and rewriting it without that.
 
-Which Lance versions may go is decided by which snapshots are kept, not by age. ``optimize`` prunes by age alone and
-refuses where a kept tag is older than what is to go, so the version files that nobody pins are removed first, and then
-Lance removes every data, index and deletion file that no version names any more.
+Which Lance versions may go is decided by which snapshots are kept, not by age. LanceDB's ``optimize`` prunes by age
+alone, refuses where a kept tag is older than what is to go, and compacts on the way, which makes another version. So
+pruning is done on the files: a version is its manifest, which names its data files by name and its indexes by UUID;
+manifests that nobody pins go, and then the files that no remaining manifest names. Deletion files are named by numbers;
+they are small, and the next compaction takes them along.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ import re
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from errors import WarehouseError
 from warehouse.database import Connection, Warehouse, is_disk_full, storage_full
@@ -25,8 +27,6 @@ from warehouse.vectors import fragments, index_text, merge_fragments, open_lates
 
 if TYPE_CHECKING:
     from lancedb.table import Table
-
-_NEVER = timedelta(days=36_500)
 
 _LAST_VERSION = 2**64 - 1
 """Lance names the file of version v by this minus v, so that the newest sorts first."""
@@ -116,14 +116,45 @@ def prune_versions(layout: LakeLayout, space: str, name: str, pinned: Collection
         if entry["version"] not in pinned:
             table.tags.delete(tag)
     reach("retention.untagged")
-    gone = 0
-    for version, path in version_files(layout, space, name).items():
-        if version != newest and version not in pinned:
+    files = version_files(layout, space, name)
+    kept = [path for version, path in files.items() if version == newest or version in pinned]
+    folder = table_path(layout, space, name)
+    _refuse_unreadable(table, folder, kept)
+    gone = [path for path in files.values() if path not in kept]
+    for path in gone:
+        path.unlink(missing_ok=True)
+    reach("retention.pruned")
+    named = b"".join(path.read_bytes() for path in kept)
+    for path in (*folder.glob("data/*"), *folder.glob("_transactions/*")):
+        if path.name.encode() not in named:
             path.unlink(missing_ok=True)
-            gone += 1
-    open_latest(layout, space, name).optimize(cleanup_older_than=_NEVER, delete_unverified=True)
+    for path in folder.glob("_indices/*"):
+        if UUID(path.name).bytes not in named:
+            shutil.rmtree(path)
     reach("retention.cleaned")
-    return gone
+    return len(gone)
+
+
+def named_data_files(layout: LakeLayout, space: str, name: str, version: int) -> set[str]:
+    """The data files that a version of a table names."""
+    manifest = version_files(layout, space, name)[version].read_bytes()
+    folder = table_path(layout, space, name)
+    return {path.name for path in folder.glob("data/*") if path.name.encode() in manifest}
+
+
+def _refuse_unreadable(table: Table, folder: Path, manifests: Collection[Path]) -> None:
+    """Prune nothing unless the manifests are of the kind that is known: each index of the newest version is in one.
+
+    Raises:
+        WarehouseError: LanceDB writes its manifests otherwise than this memlake knows.
+    """
+    named = b"".join(path.read_bytes() for path in manifests)
+    data = any(path.name.encode() in named for path in folder.glob("data/*"))
+    index = any(UUID(path.name).bytes in named for path in folder.glob("_indices/*"))
+    if (table.count_rows() and not data) or (table.list_indices() and not index):
+        raise WarehouseError(
+            f"The versions of {table.name} are written in an unknown way.", "Upgrade memlake; nothing was removed."
+        )
 
 
 def version_files(layout: LakeLayout, space: str, name: str) -> dict[int, Path]:

@@ -253,7 +253,7 @@ def index_text(table: Table, anew: bool) -> None:
 
 def merge_fragments(table: Table) -> None:
     """Merge small files, as a new version; none is pruned: which may go is decided by which snapshots are kept."""
-    table.optimize(cleanup_older_than=_NEVER)
+    table.optimize(cleanup_older_than=_NEVER, delete_unverified=True)
 
 
 def fragments(table: Table) -> int:
