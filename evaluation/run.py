@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from evaluation.dataset import Dataset, ranked_documents
 from evaluation.metrics import recall_at
 from evaluation.systems import SYSTEMS
-from retrieval import MemoryClient
+from retrieval import Hit, MemoryClient
 
 RECALL_AT = (2, 5, 10)
 _SPARE = 3
@@ -69,6 +70,13 @@ class EvaluationResult:
         }
 
 
+def _shown_paths(hits: Sequence[Hit]) -> Iterator[str]:
+    """Documents in the order in which a reader is shown them: a near-duplicate's takes the rank after its family's."""
+    for hit in hits:
+        yield hit.location.path
+        yield from (other.location.path for other in hit.further)
+
+
 def evaluate(client: MemoryClient, dataset: Dataset, progress: Progress) -> EvaluationResult:
     """Score every system on the snapshot that ``client`` reads; ranks count distinct documents."""
     manifest = client.snapshot
@@ -79,7 +87,7 @@ def evaluate(client: MemoryClient, dataset: Dataset, progress: Progress) -> Eval
     for question, vector in zip(dataset.questions, vectors, strict=True):
         for system, channels in SYSTEMS.items():
             hits = client.search(question.text, k=max(RECALL_AT) * _SPARE, channels=channels, vector=vector)
-            ranked = ranked_documents(hit.location.path for hit in hits)[: max(RECALL_AT)]
+            ranked = ranked_documents(_shown_paths(hits))[: max(RECALL_AT)]
             metrics = {f"recall@{k}": recall_at(ranked, question.gold, k) for k in RECALL_AT}
             rows.append(QuestionResult(system, question.question_id, tuple(ranked), metrics))
         progress.advance(1)
