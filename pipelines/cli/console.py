@@ -77,6 +77,11 @@ def fail(message: str, code: ExitCode) -> NoReturn:
     sys.exit(report(message, code))
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun in the singular or plural."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def size_text(count: int) -> str:
     """Bytes for a person."""
     amount = float(count)

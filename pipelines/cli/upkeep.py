@@ -192,12 +192,17 @@ def repair(yes: YesOption = False, config: ConfigOption = None, as_json: JsonOpt
 
 def _print_erasure_plan(plan: ErasurePlan) -> None:
     console = out()
-    console.print(f"This takes {len(plan.documents)} documents with {plan.passages:,} passages of the present state:")
+    console.print(
+        f"This takes {counted(len(plan.documents), 'document')} with {counted(plan.passages, 'passage')} of the present "
+        "state:"
+    )
     for item in plan.documents[:_SHOWN_DOCUMENTS]:
         console.print(f"  {item.source}: {item.path}", markup=False, soft_wrap=True)
     if len(plan.documents) > _SHOWN_DOCUMENTS:
         console.print(f"  and {len(plan.documents) - _SHOWN_DOCUMENTS} more")
-    console.print(f"and {len(plan.snapshots)} kept snapshots that show them (the published one is replaced):")
+    console.print(
+        f"and {counted(len(plan.snapshots), 'kept snapshot')} that show them (the published one is replaced):"
+    )
     for name in plan.snapshots:
         console.print(f"  {name}")
     console.print("Neither a rollback nor a read as of a past date brings them back.")
@@ -207,18 +212,18 @@ def _print_erasure_plan(plan: ErasurePlan) -> None:
 
 def _print_erasure(report: ErasureReport) -> None:
     console = out()
-    console.print(f"Erased {report.documents} documents; published {report.published}.")
+    console.print(f"Erased {counted(report.documents, 'document')}; published {report.published}.")
     if report.snapshots:
         console.print(f"Expired snapshots: {', '.join(report.snapshots)}")
     console.print(
-        f"Searched {report.files_scanned:,} files ({size_text(report.bytes_scanned)}) and every text column of the "
-        f"warehouse for {report.needles:,} lines of the erased text: "
+        f"Searched {counted(report.files_scanned, 'file')} ({size_text(report.bytes_scanned)}) and every text column of "
+        f"the warehouse for {counted(report.needles, 'line')} of the erased text: "
         + ("nothing found." if report.clean else "[red]found in the following.[/red]")
     )
     for hit in report.hits:
         console.print(f"  [red]{hit}[/red]")
     if report.shared_lines:
-        console.print(f"{report.shared_lines:,} lines are in other documents, too, and stay there.")
+        console.print(f"In other documents, too, and left there: {counted(report.shared_lines, 'line')}.")
     console.print(
         f"Lake: {size_text(report.bytes_before)} before, {size_text(report.bytes_after)} after. "
         f"Noted as erasure {report.erasure_id}, without content."
