@@ -11,6 +11,7 @@ from pipelines.cli.console import (
     ConfigOption,
     ExitCode,
     JsonOption,
+    counted,
     fail,
     notes,
     out,
@@ -192,10 +193,8 @@ def repair(yes: YesOption = False, config: ConfigOption = None, as_json: JsonOpt
 
 def _print_erasure_plan(plan: ErasurePlan) -> None:
     console = out()
-    console.print(
-        f"This takes {counted(len(plan.documents), 'document')} with {counted(plan.passages, 'passage')} of the present "
-        "state:"
-    )
+    documents, passages = counted(len(plan.documents), "document"), counted(plan.passages, "passage")
+    console.print(f"This takes {documents} with {passages} of the present state:")
     for item in plan.documents[:_SHOWN_DOCUMENTS]:
         console.print(f"  {item.source}: {item.path}", markup=False, soft_wrap=True)
     if len(plan.documents) > _SHOWN_DOCUMENTS:
@@ -215,10 +214,10 @@ def _print_erasure(report: ErasureReport) -> None:
     console.print(f"Erased {counted(report.documents, 'document')}; published {report.published}.")
     if report.snapshots:
         console.print(f"Expired snapshots: {', '.join(report.snapshots)}")
+    files, lines = counted(report.files_scanned, "file"), counted(report.needles, "line")
     console.print(
-        f"Searched {counted(report.files_scanned, 'file')} ({size_text(report.bytes_scanned)}) and every text column of "
-        f"the warehouse for {counted(report.needles, 'line')} of the erased text: "
-        + ("nothing found." if report.clean else "[red]found in the following.[/red]")
+        f"Searched {files} ({size_text(report.bytes_scanned)}) and every text column of the warehouse for {lines} of the"
+        " erased text: " + ("nothing found." if report.clean else "[red]found in the following.[/red]")
     )
     for hit in report.hits:
         console.print(f"  [red]{hit}[/red]")
