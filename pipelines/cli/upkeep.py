@@ -216,8 +216,8 @@ def _print_erasure(report: ErasureReport) -> None:
         console.print(f"Expired snapshots: {', '.join(report.snapshots)}")
     files, lines = counted(report.files_scanned, "file"), counted(report.needles, "line")
     console.print(
-        f"Searched {files} ({size_text(report.bytes_scanned)}) and every text column of the warehouse for {lines} of the"
-        " erased text: " + ("nothing found." if report.clean else "[red]found in the following.[/red]")
+        f"Searched {files} ({size_text(report.bytes_scanned)}) and every text column of the warehouse for {lines} of"
+        " the erased text: " + ("nothing found." if report.clean else "[red]found in the following.[/red]")
     )
     for hit in report.hits:
         console.print(f"  [red]{hit}[/red]")
