@@ -1,0 +1,59 @@
+"""Bar charts as SVG, for readers of a README."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+_WIDTH, _PANEL, _LEFT, _GAP = 860, 190, 20, 62
+_STYLE = """<style>
+text { font: 11px system-ui, sans-serif; fill: #57606a }
+.title { font-size: 14px; font-weight: 600; fill: #24292f } .name { font-size: 12px; font-weight: 600 }
+.whole { fill: #a8c7e8 } .part { fill: #2f6fb3 } .axis { stroke: #d0d7de }
+</style>"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar; ``part`` of its ``value`` is drawn darker, from the ground up."""
+
+    label: str
+    value: float
+    part: float
+
+
+def draw(title: str, panels: Sequence[tuple[str, Sequence[Bar]]], part: str) -> str:
+    """Panels of bars below each other; ``part`` says what the darker share of the first panel's bars is."""
+    height = 40 + len(panels) * (_PANEL + _GAP)
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" role="img">',
+        f'<title>{escape(title)}</title>{_STYLE}<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'<text class="title" x="{_LEFT}" y="24">{escape(title)}</text>',
+    ]
+    for number, (name, bars) in enumerate(panels):
+        top = 40 + number * (_PANEL + _GAP)
+        legend = f" (dark: {part})" if number == 0 else ""
+        lines.append(f'<text class="name" x="{_LEFT}" y="{top + 14}">{escape(name + legend)}</text>')
+        lines += _bars(bars, top + 40, top + _PANEL)
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def _bars(bars: Sequence[Bar], top: int, ground: int) -> list[str]:
+    step = (_WIDTH - 2 * _LEFT) / len(bars)
+    highest = max([bar.value for bar in bars], default=0) or 1
+    lines = []
+    for number, bar in enumerate(bars):
+        left, width = _LEFT + number * step + step * 0.14, step * 0.72
+        middle = left + width / 2
+        for kind, value in (("whole", bar.value), ("part", bar.part)):
+            tall = (ground - top) * value / highest
+            lines.append(
+                f'<rect class="{kind}" x="{left:.1f}" y="{ground - tall:.1f}" width="{width:.1f}" height="{tall:.1f}"/>'
+            )
+        shown = f"{bar.value:,.0f}" if bar.value >= 10 or bar.value == int(bar.value) else f"{bar.value:.1f}"
+        y = ground - (ground - top) * bar.value / highest - 4
+        lines.append(f'<text x="{middle:.1f}" y="{y:.1f}" text-anchor="middle">{shown}</text>')
+        lines.append(f'<text x="{middle:.1f}" y="{ground + 15}" text-anchor="middle">{escape(bar.label)}</text>')
+    lines.append(f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _LEFT}" y1="{ground}" y2="{ground}"/>')
+    return lines
