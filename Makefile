@@ -74,6 +74,8 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python benchmarks/build.py
+	@$(BIN)/python benchmarks/replay.py
+	@$(BIN)/python benchmarks/incremental.py
 	@$(BIN)/python benchmarks/query.py
 	@$(BIN)/python benchmarks/duplicates.py
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_WIDTH, _PANEL, _LEFT, _GAP = 860, 190, 20, 62
+_WIDTH, _PANEL, _LEFT, _GAP = 860, 190, 20, 40
 _STYLE = """<style>
 text { font: 11px system-ui, sans-serif; fill: #57606a }
 .title { font-size: 14px; font-weight: 600; fill: #24292f } .name { font-size: 12px; font-weight: 600 }
-.whole { fill: #a8c7e8 } .part { fill: #2f6fb3 } .axis { stroke: #d0d7de }
+.whole { fill: #a8c7e8 } .part { fill: #2f6fb3 }
+.last .whole { fill: #d3d8de } .last .part { fill: #8c959f } .axis { stroke: #d0d7de }
 </style>"""
 
 
@@ -24,7 +25,7 @@ class Bar:
 
 
 def draw(title: str, panels: Sequence[tuple[str, Sequence[Bar]]], part: str) -> str:
-    """Panels of bars below each other; ``part`` says what the darker share of the first panel's bars is."""
+    """Panels of bars below each other, the last bar in another colour; ``part`` names the first's dark share."""
     height = 40 + len(panels) * (_PANEL + _GAP)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" role="img">',
@@ -44,6 +45,7 @@ def _bars(bars: Sequence[Bar], top: int, ground: int) -> list[str]:
     highest = max([bar.value for bar in bars], default=0) or 1
     lines = []
     for number, bar in enumerate(bars):
+        lines.append('<g class="last">' if number == len(bars) - 1 else "<g>")
         left, width = _LEFT + number * step + step * 0.14, step * 0.72
         middle = left + width / 2
         for kind, value in (("whole", bar.value), ("part", bar.part)):
@@ -54,6 +56,6 @@ def _bars(bars: Sequence[Bar], top: int, ground: int) -> list[str]:
         shown = f"{bar.value:,.0f}" if bar.value >= 10 or bar.value == int(bar.value) else f"{bar.value:.1f}"
         y = ground - (ground - top) * bar.value / highest - 4
         lines.append(f'<text x="{middle:.1f}" y="{y:.1f}" text-anchor="middle">{shown}</text>')
-        lines.append(f'<text x="{middle:.1f}" y="{ground + 15}" text-anchor="middle">{escape(bar.label)}</text>')
+        lines.append(f'<text x="{middle:.1f}" y="{ground + 15}" text-anchor="middle">{escape(bar.label)}</text></g>')
     lines.append(f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _LEFT}" y1="{ground}" y2="{ground}"/>')
     return lines
