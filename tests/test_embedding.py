@@ -232,6 +232,11 @@ class TestOpenAIEmbedder(EmbedderConformance):
         assert "OPENAI_API_KEY" in caught.value.remedy
 
 
+def test_the_vectors_of_a_lower_precision_are_of_unit_length() -> None:
+    vectors = open_embedder(EmbedderSpec("sentence-transformers", BUNDLED_MODEL, "bfloat16")).encode(TEXTS)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
 class TestIdentity:
     """Vectors of two embedders are never mixed."""
 
