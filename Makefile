@@ -7,12 +7,13 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 export HF_HUB_OFFLINE := 1
 export PYTHONWARNINGS := ignore
 
-.PHONY: help demo test check ui bench format clean
+.PHONY: help demo test exactness check ui bench format clean
 
 help:
 	@echo "make demo    install, build the example lake through its three dates, search it and ask it"
 	@echo "make ui      open the Dagster UI of the example lake"
 	@echo "make test    install the development tools and run the tests"
+	@echo "make exactness  thousands of random histories against a rebuild (hours)"
 	@echo "make check   formatting, lint, types, import contract, Dagster definitions"
 	@echo "make bench   the benchmarks of benchmarks/README.md (some minutes)"
 	@echo "make format  format the code"
@@ -58,6 +59,11 @@ ui: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	@echo "== Running the tests"
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+exactness: $(VENV)/.installed-dev
+	@echo "== Running long random histories against a rebuild"
+	@$(BIN)/python -m pytest tests/test_exactness.py tests/test_exactness_spaces.py -n 2 --dist loadfile \
+		--timeout=0 --hypothesis-profile=long
 
 check: $(VENV)/.installed-dev
 	@echo "== Formatting and lint"

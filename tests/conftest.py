@@ -35,6 +35,7 @@ from warehouse.vectors import connect, table_name
 # In CI the examples are the same for the same code, so that a verdict can be reproduced; elsewhere they vary.
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=2000, stateful_step_count=30)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 REPOSITORY = Path(__file__).parent.parent
@@ -297,3 +298,11 @@ def _toml(value: Any) -> str:
         return str(value)
     escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What the sequences of the exactness tests came to, from whichever process ran them."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in getattr(report, "user_properties", ()):
+            if name == "exactness" and report.when == "call":
+                terminalreporter.write_line(f"{report.nodeid}: {value}")

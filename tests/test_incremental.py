@@ -1,21 +1,14 @@
-"""Incremental equals rebuild, and nothing is paid for twice: after any changes, in any order and batch sizes."""
+"""Incremental equals rebuild, and nothing is paid for twice: the cases by name; tests/exactness.py takes any."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Built, Workspace, kept_open
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from derivation.progress import NoProgress
 from memory.embedding import HashingEmbedder
@@ -32,9 +25,6 @@ SECTIONS = (
     + "\n",
     "## Engines\n\nThe same heading again, in London on 5 May 1843.\n",
 )
-NAMES = ("ada.md", "grace.md", "papers/alan.md", "edsger.txt")
-TITLES = ("# Notes on Computing\n\n", "# Reading List\n\n", "---\ntitle: Notes on Computing\nauthor: Ann\n---\n\n", "")
-BROKEN = (b"", b"   \n", b"\x00\x01\x02\x03" * 200, b"%PDF-1.7 not really")
 
 
 @pytest.fixture(autouse=True)
@@ -55,73 +45,6 @@ def build_and_compare(workspace: Workspace, **options: Any) -> Built:
     assert built.embedded == len(texts_held(workspace) - before)
     workspace.assert_equals_rebuild(built.lake)
     return built
-
-
-names = st.sampled_from(NAMES)
-contents = st.one_of(
-    st.builds(
-        lambda title, sections: (title + "\n".join(sections)).encode() or b"empty",
-        st.sampled_from(TITLES),
-        st.lists(st.sampled_from(SECTIONS), min_size=1, max_size=4),
-    ),
-    st.sampled_from(BROKEN),
-)
-
-
-class ChangingFolder(RuleBasedStateMachine):
-    """Any sequence of adds, edits, deletions, renames, retries and batch sizes over one folder."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="memlake-"))
-        self.workspace = Workspace(self.folder)
-        self.open = ExitStack()
-        self.open.enter_context(kept_open(self.workspace.lake()))
-        self.builds = 0
-        self.changed = True
-
-    def teardown(self) -> None:
-        try:
-            if self.changed:
-                self.build(batch_rows=2, retry=False)
-        finally:
-            self.open.close()
-            shutil.rmtree(self.folder)
-
-    @initialize(texts=st.lists(contents, min_size=2, max_size=len(NAMES)))
-    def begin(self, texts: list[bytes]) -> None:
-        for name, content in zip(NAMES, texts, strict=False):
-            self.workspace.write(name, content)
-
-    @rule(name=names, content=contents)
-    def write(self, name: str, content: bytes) -> None:
-        self.workspace.write(name, content)
-        self.changed = True
-
-    @rule(name=names)
-    def delete(self, name: str) -> None:
-        self.workspace.path(name).unlink(missing_ok=True)
-        self.changed = True
-
-    @rule(name=names, other=names)
-    def rename(self, name: str, other: str) -> None:
-        if self.workspace.path(name).exists():
-            self.workspace.rename(name, other)
-            self.changed = True
-
-    @precondition(lambda self: self.changed)
-    @rule(batch_rows=st.sampled_from([1, 2, 3, 2048]), retry=st.booleans())
-    def build(self, batch_rows: int, retry: bool) -> None:
-        self.workspace.configure(lake={"batch_rows": batch_rows}, segmentation={"target_tokens": 24, "max_tokens": 48})
-        self.builds += 1
-        build_and_compare(self.workspace, as_of=START + self.builds * timedelta(hours=1), retry_quarantined=retry)
-        self.changed = False
-
-
-TestAnyChangesToAFolder = ChangingFolder.TestCase
-TestAnyChangesToAFolder.settings = settings(
-    max_examples=10, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
-)
 
 
 def jsonl(records: Sequence[dict[str, Any]]) -> str:
