@@ -244,12 +244,12 @@ def empty_warehouse() -> bytes:
 
 
 @cache
-def published_lake(machine: type[AnyHistory], layout: int) -> Path:
+def published_lake(machine: type[AnyHistory]) -> Path:
     """A folder with sources and a lake that is published from them, made once."""
     folder = new_folder()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     made = machine(folder)
-    for source, space in machine.layouts[layout].items():
+    for source, space in machine.layout.items():
         made.configured[source] = {"space": space}
         for name in NAMES[KINDS[source]][:2]:
             made.put(source, name, FIRST[name])
@@ -286,9 +286,9 @@ class Tally:
 
 
 class AnyHistory(RuleBasedStateMachine):
-    """Any sequence of what may happen to a lake; ``layouts`` are the sources and spaces that it may begin with."""
+    """Any sequence of what may happen to a lake that begins with the sources and spaces of ``layout``."""
 
-    layouts: tuple[dict[str, str], ...] = ()
+    layout: dict[str, str]
     tally = Tally()
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -324,12 +324,11 @@ class AnyHistory(RuleBasedStateMachine):
     @initialize(data=st.data())
     def begin(self, data: st.DataObject) -> None:
         """With some sources and no lake, or with a copy of a lake that was published from them."""
-        layout = data.draw(st.integers(0, len(self.layouts) - 1))
         built = data.draw(st.sampled_from([True, True, False]))
-        for source, space in self.layouts[layout].items():
+        for source, space in self.layout.items():
             self.configured[source] = {"space": space}
         if built:
-            shutil.copytree(published_lake(type(self), layout), self.folder, dirs_exist_ok=True)
+            shutil.copytree(published_lake(type(self)), self.folder, dirs_exist_ok=True)
             self.published = 1
             for source in self.configured:
                 self.files |= {(source, name): FIRST[name] for name in NAMES[KINDS[source]][:2]}
@@ -640,9 +639,10 @@ def differences(lake: Lake, other: Lake) -> str:
     return "The lake differs from one that is built at once.\n" + "".join(told)
 
 
-def run_histories(machine: type[AnyHistory], sequences: int) -> Tally:
-    """Run a machine; under the Hypothesis profile ``long`` as that says, otherwise so many short sequences."""
-    machine.tally = Tally()
+def run_histories(layout: dict[str, str], sequences: int) -> Tally:
+    """Run the machine; under the Hypothesis profile ``long`` as that says, otherwise so many short sequences."""
+    name = "Begins" + "And".join(f"{source.title()}In{space.title()}" for source, space in layout.items())
+    machine = type(name, (AnyHistory,), {"layout": layout, "tally": Tally()})
     chosen = settings(suppress_health_check=list(HealthCheck))
     if settings.get_current_profile_name() != "long":
         phases = (Phase.explicit, Phase.reuse, Phase.generate)  # a short sequence needs no shrinking
