@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from contextvars import Context
 from typing import Any, ParamSpec, TypeVar
 
@@ -55,12 +56,14 @@ _VERSIONED = {
 
 
 def raises_failures(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn our errors into Dagster failures that say what to do; only transient ones are retried."""
+    """Do a step's work in one turn; our errors become Dagster failures, and only transient ones are retried."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        lake = kwargs.get("lake")
         try:
-            return outside_dagster(function, *args, **kwargs)
+            with lake.working(function.__name__) if isinstance(lake, Lake) else nullcontext():
+                return outside_dagster(function, *args, **kwargs)
         except MemlakeError as error:
             raise dg.Failure(
                 str(error),

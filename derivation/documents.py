@@ -106,14 +106,16 @@ def refresh_documents(lake: Lake, source: SourceSettings) -> StepReport:
     """
     started = time.perf_counter()
     step, scope = documents_step(source), Scope(source.space, source.name)
-    listing = list_source(source)
+    with lake.warehouse.released():
+        listing = list_source(source)
     with lake.warehouse.session("planning documents") as connection:
         todo = plan_documents(connection, source, listing, lake.retry_quarantined)
         blocked = _blocked(connection, scope)
     changes = Changes()
     failed = 0
     lake.progress.start(step.name, source.name, len(todo.tasks))
-    for batch in _read_batches(listing, todo.tasks, source, lake.settings.lake.batch_rows, blocked):
+    batches = _read_batches(listing, todo.tasks, source, lake.settings.lake.batch_rows, blocked)
+    while batch := _next(lake, batches):
         with lake.warehouse.session("writing documents") as connection:
             changed = _write_batch(connection, lake, scope, batch)
             reach("documents.written")
@@ -168,6 +170,12 @@ class _Batch:
 
 def _entry_hash(entry: Item | Rejected) -> str:
     return entry.fingerprint if isinstance(entry, Item) else content_id("rejected", entry.reason)
+
+
+def _next(lake: Lake, batches: Iterator[_Batch]) -> _Batch | None:
+    """Read the next batch, with the warehouse free for others: a source may be slow."""
+    with lake.warehouse.released():
+        return next(batches, None)
 
 
 def _blocked(connection: Connection, scope: Scope) -> set[str]:

@@ -16,9 +16,12 @@ its repetitions out of the indexes.
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from derivation.lake import Lake, exclusive
 from derivation.progress import StepReport
@@ -30,6 +33,10 @@ from warehouse.faults import reach
 
 _BATCH_PAIRS = 8192
 """Pairs measured between two commits."""
+
+
+_QUICK = 64
+"""So many are computed before the warehouse could be opened again."""
 
 
 def duplicates_step(lake: Lake) -> Step:
@@ -87,7 +94,7 @@ def _sign(lake: Lake, space: str) -> int:
         signatures = texts.select("text_key").with_columns(
             pl.lit(space).alias("space"),
             pl.lit(CODE_VERSION).alias("fingerprint"),
-            pl.Series("bands", bands(texts["text"].to_list())).cast(pl.List(pl.UInt64)),
+            pl.Series("bands", _banded(lake, texts["text"].to_list())).cast(pl.List(pl.UInt64)),
         )
         total += texts.height
         with lake.warehouse.session("writing signatures") as connection:
@@ -95,6 +102,11 @@ def _sign(lake: Lake, space: str) -> int:
                 connection.execute("INSERT INTO signatures BY NAME SELECT * FROM signatures_frame")
             texts = _unsigned(connection, lake, space)
     return total
+
+
+def _banded(lake: Lake, texts: list[str]) -> NDArray[np.uint64]:
+    with lake.warehouse.released() if len(texts) > _QUICK else nullcontext():
+        return bands(texts)
 
 
 def _unsigned(connection: Connection, lake: Lake, space: str) -> pl.DataFrame:
@@ -141,8 +153,9 @@ def _measure(lake: Lake, space: str) -> int:
     for batch in pairs.iter_slices(_BATCH_PAIRS):
         with lake.warehouse.session("reading pairs") as connection, registered(connection, "pairs_frame", batch):
             texts = dict(connection.execute(_TEXTS, {"space": space}).fetchall())
-        prepared = {key: prepare(text) for key, text in texts.items()}
-        found = [compare(prepared[leader], prepared[member]) for leader, member in batch.iter_rows()]
+        with lake.warehouse.released() if batch.height > _QUICK else nullcontext():
+            prepared = {key: prepare(text) for key, text in texts.items()}
+            found = [compare(prepared[leader], prepared[member]) for leader, member in batch.iter_rows()]
         rows = batch.with_columns(
             pl.lit(space).alias("space"),
             pl.lit(CODE_VERSION).alias("fingerprint"),

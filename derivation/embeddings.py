@@ -105,7 +105,8 @@ def _embed_batch(lake: Lake, scope: Scope, batch: pl.DataFrame) -> float:
         ).fetchall()
     texts = [contextual_text(title, heading, text) for _, title, heading, text in rows]
     begun = time.perf_counter()
-    vectors = lake.embedder.encode(texts, lake.progress.advance)
+    with lake.warehouse.released():
+        vectors = lake.embedder.encode(texts, lake.progress.advance)
     seconds = time.perf_counter() - begun
     if not np.isfinite(vectors).all():
         bad = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])

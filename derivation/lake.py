@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property, wraps
 from pathlib import Path
@@ -51,13 +51,17 @@ class Lake:
         """The lake of a settings file; see :func:`warehouse.settings.load_settings`."""
         return cls(load_settings(path))
 
-    def working(self, purpose: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def working(self, purpose: str) -> Iterator[None]:
         """Hold the lake's work lock: no other process changes the lake meanwhile. May be nested within a thread.
+
+        The warehouse is opened once for the block; what is heavy in it goes into ``warehouse.released()``.
 
         Raises:
             LockTimeout: another process has worked on the lake for longer than ``lake.work_timeout_seconds``.
         """
-        return self._work.held(purpose)
+        with self._work.held(purpose), self.warehouse.kept():
+            yield
 
     @property
     def now(self) -> datetime:

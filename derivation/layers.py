@@ -46,15 +46,16 @@ def refresh_vectors(lake: Lake, space: str, rewrite: bool = False) -> StepReport
         of = generation(connection)
     dimensions = int(row[0]) if row else lake.embedder.dimensions
     lake.progress.start(step.name, space, 0)
-    synced = sync_passages(
-        lake.warehouse,
-        space,
-        lake.embedder_spec.identity,
-        dimensions,
-        contextual_text,
-        lake.progress.advance,
-        rewrite,
-    )
+    with lake.warehouse.released():  # Lance draws the rows in a thread of its own
+        synced = sync_passages(
+            lake.warehouse,
+            space,
+            lake.embedder_spec.identity,
+            dimensions,
+            contextual_text,
+            lake.progress.advance,
+            rewrite,
+        )
     lake.progress.finish()
     state = {
         "table": synced.table,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +19,9 @@ from errors import MemlakeError, Transient
 from warehouse.database import Changes, Connection, bump_generation
 from warehouse.delta import Outcome, Plan, Scope, Status, Step, Task, forget, plan_step, record
 from warehouse.faults import reach
+
+_QUICK = 64
+"""So many inputs are computed before the warehouse could be opened again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ def _run(lake: Lake, derivation: Derivation, scope: Scope) -> StepReport:
     for tasks in todo.batches(lake.settings.lake.batch_rows):
         with lake.warehouse.session(f"reading inputs of {step.name}") as connection:
             loaded = derivation.load(connection, tasks)
-        computed, outcomes = derivation.compute(tasks, loaded)
+        with lake.warehouse.released() if len(tasks) > _QUICK else nullcontext():
+            computed, outcomes = derivation.compute(tasks, loaded)
         reach("step.computed")
         with lake.warehouse.session(f"writing {step.name}") as connection:
             changed = derivation.write(connection, tasks, computed)

@@ -191,7 +191,7 @@ def compact_database(warehouse: Warehouse) -> tuple[int, int]:
     path = warehouse.layout.warehouse
     copy = path.with_name(f"{path.name}.compact")
     before = size_of(path)
-    with warehouse.alone("compacting the warehouse") as connection:
+    with warehouse.released(), warehouse.alone("compacting the warehouse") as connection:
         for leftover in (copy, copy.with_name(f"{copy.name}.wal")):
             leftover.unlink(missing_ok=True)
         name = _quoted(str(copy))

@@ -12,9 +12,10 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -54,6 +55,9 @@ class Warehouse:
         self._on_wait = on_wait
         self._lock = warehouse_lock(layout, lock_timeout_seconds, on_wait)
         self._migrated = False
+        self._keeper: int | None = None
+        self._kept: Connection | None = None
+        self._opened = ExitStack()
 
     @property
     def exists(self) -> bool:
@@ -81,21 +85,80 @@ class Warehouse:
     def alone(self, purpose: str) -> Iterator[Connection]:
         """The warehouse, opened and migrated, outside any transaction; for what rewrites the file as a whole."""
         try:
+            if self._keeper == get_ident():
+                yield self._kept_connection(purpose)
+                return
             with self._lock.held(purpose):
-                connection = self._connect()
+                connection = self._open()
                 try:
-                    if not self._migrated:
-                        migrate(connection)
-                        self._migrated = True
                     yield connection
                 finally:
                     connection.close()
         except (duckdb.Error, OSError) as error:
+            self._let_go()
             if is_disk_full(error):
                 raise storage_full(self.layout) from error
             if isinstance(error, _DAMAGED) or "checksum" in str(error):
                 raise self._damaged(error) from error
             raise
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Open the file once for all sessions of this thread in the block, with the first of them.
+
+        Opening costs tens of milliseconds, many times what a short transaction does. For a step that works on the lake
+        alone anyway; what is heavy in it belongs in :meth:`released`.
+        """
+        if self._keeper is not None:  # by this thread, further out; other threads open it for themselves
+            yield
+            return
+        self._keeper = get_ident()
+        try:
+            yield
+        finally:
+            self._let_go()
+            self._keeper = None
+
+    @contextmanager
+    def released(self) -> Iterator[None]:
+        """Let others have the warehouse while something heavy runs; what comes after opens it again."""
+        keeper = self._keeper
+        if keeper != get_ident():
+            yield
+            return
+        self._let_go()
+        self._keeper = None
+        try:
+            yield
+        finally:
+            self._keeper = keeper
+
+    def _kept_connection(self, purpose: str) -> Connection:
+        if self._kept is None:
+            with ExitStack() as opened:
+                opened.enter_context(self._lock.held(purpose))
+                connection = self._open()
+                opened.callback(connection.close)
+                self._kept, self._opened = connection, opened.pop_all()
+        assert self._kept is not None
+        return self._kept
+
+    def _let_go(self) -> None:
+        """Close what this thread keeps open."""
+        if self._kept is not None and self._keeper == get_ident():
+            self._kept = None
+            self._opened.close()
+
+    def _open(self) -> Connection:
+        connection = self._connect()
+        try:
+            if not self._migrated:
+                migrate(connection)
+                self._migrated = True
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _connect(self) -> Connection:
         if not self.exists:
