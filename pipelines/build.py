@@ -73,10 +73,11 @@ def build(lake: Lake, sources: Sequence[str] = ()) -> BuildResult:
 def _run_jobs(lake: Lake, plan: BuildPlan) -> list[str]:
     errors: list[str] = []
     with job_runner(lake) as runner:
-        for item in plan.sources:
-            if not item.empty:
-                result = runner.run("refresh_source", item.source)
-                errors += [f"{item.source}: {message}" for message in failures(result)]
+        changed = [item.source for item in plan.sources if not item.empty]
+        if len(changed) == 1:
+            return failures(runner.run("refresh_and_publish", changed[0]), changed[0])
+        for source in changed:
+            errors += failures(runner.run("refresh_source", source), source)
         if not errors:
             errors += failures(runner.run("publish"))
     return errors

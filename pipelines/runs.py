@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
+_STEPS_OF_A_SOURCE = ("documents", "passages", "embeddings", "mentions")
+
 _STARTED_BY, _PROCESS = "memlake/started_by", "memlake/process"
 _COMMAND_LINE = "command line"
 
@@ -75,6 +77,8 @@ def job_runner(lake: Lake) -> Iterator[JobRunner]:
     Thread(target=_import_ahead, name="memlake-import", daemon=True).start()
 
     import dagster as dg
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
 
     from assets.partitions import source_partitions
     from pipelines.definitions import defs
@@ -84,9 +88,20 @@ def job_runner(lake: Lake) -> Iterator[JobRunner]:
             "This process has loaded the Dagster definitions of a lake with other sources.",
             "Build each lake in a process of its own.",
         )
+    if not event.contains(Engine, "connect", _spare_the_disk):
+        event.listen(Engine, "connect", _spare_the_disk)
     with dg.DagsterInstance.from_config(str(prepare_home(lake.settings.dagster.home))) as instance:
         end_dead_runs(instance)
         yield JobRunner(lake, defs(), instance)
+
+
+def _spare_the_disk(connection: object, _record: object) -> None:
+    """Let SQLite flush at checkpoints only: Dagster's records, in some three hundred commits a run, are not the truth.
+
+    They stay whole when a process dies; a power cut may lose the last of them.
+    """
+    if type(connection).__module__ == "sqlite3":
+        connection.execute("PRAGMA synchronous = NORMAL")  # type: ignore[attr-defined]
 
 
 def _import_ahead() -> None:
@@ -120,8 +135,11 @@ def end_dead_runs(instance: DagsterInstance) -> list[str]:
     return ended
 
 
-def failures(result: ExecuteInProcessResult) -> list[str]:
-    """The failed steps of a run as sentences; a failed check counts by its problem, not by its traceback."""
+def failures(result: ExecuteInProcessResult, source: str = "") -> list[str]:
+    """The failed steps of a run as sentences; a failed check counts by its problem, not by its traceback.
+
+    A step of one source is told with the name of that ``source``.
+    """
     if result.success:
         return []
     messages = [
@@ -133,11 +151,12 @@ def failures(result: ExecuteInProcessResult) -> list[str]:
         if not event.is_step_failure or (event.step_key == "snapshot_gate" and messages):
             continue
         failure = event.step_failure_data
+        of = f"{source}: " if source and event.step_key in _STEPS_OF_A_SOURCE else ""
         if failure.user_failure_data:
-            messages.append(str(failure.user_failure_data.description))
+            messages.append(f"{of}{failure.user_failure_data.description}")
         elif failure.error:
             cause = failure.error.cause or failure.error
-            messages.append(f"{event.step_key}: {cause.message.strip()}")
+            messages.append(f"{of}{event.step_key}: {cause.message.strip()}")
     return messages or ["The run failed; see it in the UI: memlake ui"]
 
 

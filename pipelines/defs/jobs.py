@@ -22,6 +22,12 @@ refresh_source = dg.define_asset_job(
     partitions_def=source_partitions,
     description="Read what changed in one source, cut it into passages, embed them and find what they mention.",
 )
+refresh_and_publish = dg.define_asset_job(
+    "refresh_and_publish",
+    SOURCE_LAYERS | SERVED_LAYERS,
+    partitions_def=source_partitions,
+    description="Both in one run, where one source has changed.",
+)
 publish = dg.define_asset_job(
     "publish",
     SERVED_LAYERS,
