@@ -9,7 +9,7 @@ from derivation.lake import Lake
 from errors import SnapshotError
 from warehouse.database import Connection
 from warehouse.files import size_of
-from warehouse.snapshots import current_id, current_manifest
+from warehouse.snapshots import current_id, current_manifest, list_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,10 @@ class LakeStatus:
     quarantine: tuple[Quarantined, ...]
     last_run: tuple[StepCost, ...]
     bytes: dict[str, int] = field(default_factory=dict)
+    snapshots: int = 0
+    """How many are kept."""
+    unfinished_erasures: tuple[str, ...] = ()
+    """What was to be erased and is not gone from everywhere yet."""
 
 
 _COUNTS = """
@@ -106,6 +110,10 @@ def read_status(lake: Lake) -> LakeStatus:
         )
         quarantine = tuple(Quarantined(*row) for row in connection.execute(_QUARANTINE).fetchall())
         costs = tuple(StepCost(*row) for row in connection.execute(_LAST_RUN).fetchall())
+        unfinished = connection.execute(
+            "SELECT target || ' of ' || coalesce(nullif(source, ''), space) || ', asked for at '"
+            " || strftime(requested_at, '%Y-%m-%d %H:%M') FROM erasures WHERE finished_at IS NULL ORDER BY requested_at"
+        ).fetchall()
         last = connection.execute(
             "SELECT snapshot_id, failures FROM snapshots ORDER BY created_at DESC LIMIT 1"
         ).fetchone()
@@ -124,6 +132,8 @@ def read_status(lake: Lake) -> LakeStatus:
             "vectors": size_of(layout.vectors),
             "graphs": size_of(layout.graphs),
         },
+        snapshots=len(list_ids(layout)),
+        unfinished_erasures=tuple(text for (text,) in unfinished),
     )
 
 

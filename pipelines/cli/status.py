@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from pipelines.cli.console import ConfigOption, JsonOption, out, print_json, settings_of, size_text
+from pipelines.cli.console import ConfigOption, JsonOption, counted, out, print_json, settings_of, size_text
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +33,9 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         console.print(f"Published  {found.snapshot} (as of {found.as_of:%Y-%m-%d %H:%M} UTC)")
     else:
         console.print("Published  nothing yet; build with: memlake build")
+    console.print(f"Kept       {counted(found.snapshots, 'snapshot')}")
+    for text in found.unfinished_erasures:
+        console.print(f"[red]Unfinished erasure of a {text}: run memlake erase again[/red]")
     if found.held_back:
         console.print(f"[red]Held back  {found.held_back}: checks failed: {', '.join(found.failed_checks)}[/red]")
     table = Table("source", "space", "documents", "passages", "mentions", "set aside", box=None, pad_edge=False)
