@@ -300,6 +300,11 @@ def replace_rows(
         keys: the unique key of the table.
         rows: every column of the table; each row's ``owner`` is among ``owners``.
     """
+    if rows.is_empty():  # planning a merge takes longer than the rest of a small batch
+        gone = connection.execute(
+            f"DELETE FROM {table} WHERE {owner} IN (SELECT unnest($owners)) RETURNING 1", {"owners": list(owners)}
+        ).fetchall()
+        return Changes(removed=len(gone))
     others = [name for name in rows.columns if name not in keys]
     matched = " AND ".join(f"t.{key} = s.{key}" for key in keys)
     update = ""
