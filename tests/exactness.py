@@ -152,7 +152,7 @@ def _session(number: int, doc: Doc) -> str:
 FIRST: dict[str, Content] = {
     "ada.md": (Doc(TITLES[0], (("Engines", 0, 0), ("", 2, 0))),),
     "drafts/grace.md": (Doc(TITLES[1], (("", 0, 2),)),),
-    "a.jsonl": (Doc(TITLES[0], (("", 0, 1),)), Doc(TITLES[2], (("", 1, 0),))),
+    "a.jsonl": (Doc(TITLES[0], (("", 0, 1),)), Doc(TITLES[2], (("", 1, 0),)), Doc("", (("", 3, 0),), broken=True)),
     "b.jsonl": (Doc(TITLES[1], (("", 2, 3),)),),
     "c.jsonl": (Doc("", (("", 1, 0), ("", 3, 0))), Doc("", (("", 0, 0),))),
 }
@@ -341,24 +341,28 @@ class AnyHistory(RuleBasedStateMachine):
 
     # What happens to the sources.
 
-    @rule(source=sources, number=numbers, content=contents)
-    def write(self, source: str, number: int, content: Content) -> None:
-        self.put(source, self.name(source, number), content)
+    @precondition(lambda self: self.configured)
+    @rule(source=numbers, number=numbers, content=contents)
+    def write(self, source: int, number: int, content: Content) -> None:
+        chosen = sorted(self.configured)[source % len(self.configured)]
+        self.put(chosen, self.name(chosen, number), content)
 
     @precondition(lambda self: self.files)
-    @rule(number=numbers, place=st.integers(0, 1), edit=st.sampled_from(sorted(EDITS)))
-    def edit(self, number: int, place: int, edit: str) -> None:
-        source, name = self.existing(number)
-        changed = list(self.files[source, name])
-        place = 0 if KINDS[source] == "files" else place % len(changed)
-        changed[place] = EDITS[edit](changed[place])
-        self.put(source, name, tuple(changed))
+    @rule(edits=st.lists(st.tuples(numbers, numbers, st.sampled_from(sorted(EDITS))), min_size=1, max_size=3))
+    def edit(self, edits: list[tuple[int, int, str]]) -> None:
+        for number, place, edit in edits:
+            source, name = self.existing(number)
+            changed = list(self.files[source, name])
+            place = 0 if KINDS[source] == "files" else place % len(changed)
+            changed[place] = EDITS[edit](changed[place])
+            self.put(source, name, tuple(changed))
 
     @precondition(lambda self: self.files)
-    @rule(number=numbers)
-    def reverse_records(self, number: int) -> None:
+    @rule(number=numbers, fewer=st.booleans())
+    def rearrange_records(self, number: int, fewer: bool) -> None:
         source, name = self.existing(number)
-        self.put(source, name, self.files[source, name][::-1])
+        content = self.files[source, name]
+        self.put(source, name, content[:-1] if fewer and len(content) > 1 else content[::-1])
 
     @precondition(lambda self: self.files)
     @rule(number=numbers)
@@ -373,10 +377,12 @@ class AnyHistory(RuleBasedStateMachine):
         self.put(source, name, content)
 
     @precondition(lambda self: self.files)
-    @rule(number=numbers, source=sources, other=numbers, copied=st.booleans())
-    def move(self, number: int, source: str, other: int, copied: bool) -> None:
+    @rule(number=numbers, into=numbers, other=numbers, copied=st.booleans())
+    def move(self, number: int, into: int, other: int, copied: bool) -> None:
         """To another name or source; between sources of one kind it is the same file."""
         old_source, old_name = self.existing(number)
+        known = sorted(self.configured) or sorted(KINDS)
+        source = known[into % len(known)]
         name = self.name(source, other)
         if (source, name) == (old_source, old_name):
             return
@@ -384,9 +390,9 @@ class AnyHistory(RuleBasedStateMachine):
             self.put(source, name, self.files[old_source, old_name])
         elif KINDS[source] == KINDS[old_source]:
             self.files[source, name] = self.files.pop((old_source, old_name))
-            target = self.workspace.path(name, source)
-            target.parent.mkdir(exist_ok=True)
-            self.workspace.path(old_name, old_source).rename(target)
+            path = self.workspace.path(name, source)
+            path.parent.mkdir(exist_ok=True)
+            self.workspace.path(old_name, old_source).rename(path)
             self.changed()
         else:
             self.put(source, name, self.take(old_source, old_name))
@@ -519,7 +525,9 @@ class AnyHistory(RuleBasedStateMachine):
         self.compared = self.current = False
 
     def existing(self, number: int) -> tuple[str, str]:
-        return sorted(self.files)[number % len(self.files)]
+        """A file, of a source that is configured if there is one."""
+        found = sorted(key for key in self.files if key[0] in self.configured) or sorted(self.files)
+        return found[number % len(found)]
 
     def name(self, source: str, number: int) -> str:
         names = NAMES[KINDS[source]]
