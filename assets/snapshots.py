@@ -11,7 +11,7 @@ from assets.reporting import ON_NEW_DATA, WAREHOUSE_POOL, outside_dagster, raise
 from assets.vectors import vectors
 from derivation.checks import CHECKS
 from derivation.lake import Lake
-from derivation.snapshot import check_candidate, latest_candidate, make_candidate, publish
+from derivation.snapshot import check_candidate, make_candidate, publish_latest
 from warehouse.snapshots import Manifest
 
 _SHOWN_PROBLEMS = 20
@@ -69,8 +69,7 @@ def snapshot_gate(lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]
 @raises_failures
 def published_snapshot(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
     """What readers open: CURRENT points at the candidate, once every blocking check has passed."""
-    manifest = latest_candidate(lake)
-    is_new = publish(lake, manifest)
+    manifest, is_new = publish_latest(lake)
     return _snapshot_result(manifest, {"newly_published": is_new})
 
 

@@ -223,6 +223,34 @@ def publish_present(lake: Lake) -> Manifest:
 
 
 @exclusive("publishing")
+def publish_latest(lake: Lake) -> tuple[Manifest, bool]:
+    """Publish the candidate that was made last; returns it, and whether it is newly published.
+
+    Between the checks of a run and its publication another process may have pinned a candidate. Publishing the older
+    one would put the newer beside the chain, so the newer is checked here and published by whoever comes first.
+
+    Raises:
+        SnapshotError: there is no candidate.
+        CheckFailed: a blocking check failed; the published snapshot stays.
+    """
+    candidate = latest_candidate(lake)
+    missing, _ = _verdicts(lake, candidate)
+    if missing:
+        candidate, _ = check_candidate(lake)
+    return candidate, publish(lake, candidate)
+
+
+def _verdicts(lake: Lake, candidate: Manifest) -> tuple[list[str], list[str]]:
+    """The blocking checks that have not run on a candidate, and those that failed."""
+    with lake.warehouse.session("reading the checks") as connection:
+        row = connection.execute(
+            "SELECT checked, failures FROM snapshots WHERE snapshot_id = $id", {"id": candidate.snapshot_id}
+        ).fetchone()
+    checked, failures = row if row else ([], [])
+    return sorted(set(CHECKS) - set(checked)), failures
+
+
+@exclusive("publishing")
 def publish(lake: Lake, candidate: Manifest) -> bool:
     """Make the candidate what readers see; returns whether it was not already.
 
@@ -232,12 +260,7 @@ def publish(lake: Lake, candidate: Manifest) -> bool:
     Raises:
         CheckFailed: a blocking check failed or has not run; the published snapshot stays.
     """
-    with lake.warehouse.session("reading the checks") as connection:
-        row = connection.execute(
-            "SELECT checked, failures FROM snapshots WHERE snapshot_id = $id", {"id": candidate.snapshot_id}
-        ).fetchone()
-    checked, failures = row if row else ([], [])
-    missing = sorted(set(CHECKS) - set(checked))
+    missing, failures = _verdicts(lake, candidate)
     if failures or missing:
         reason = f"failed: {', '.join(sorted(failures))}" if failures else f"did not run: {', '.join(missing)}"
         raise CheckFailed(
