@@ -17,7 +17,7 @@ from pathlib import Path
 from derivation.lake import Lake, exclusive
 from derivation.layers import GRAPH_STEP_NAME, VECTORS_STEP_NAME, layer_state
 from memory.embedding import EmbedderSpec
-from warehouse.compaction import drop_table, prune_versions, tables
+from warehouse.compaction import drop_table, interrupted_copies, prune_versions, tables
 from warehouse.faults import reach
 from warehouse.files import size_of
 from warehouse.snapshots import (
@@ -118,7 +118,8 @@ def sweep(lake: Lake) -> tuple[int, list[str], int, int]:
     versions, dropped = _sweep_tables(lake, kept)
     graphs = _sweep_graphs(lake, kept)
     vectors = _sweep_vectors(lake, kept)
-    for leftover in (*layout.root.glob(".*.tmp"), *layout.snapshots.glob(".*.tmp")):
+    temporary = (*layout.root.glob(".*.tmp"), *layout.snapshots.glob(".*.tmp"), *interrupted_copies(layout))
+    for leftover in temporary:
         leftover.unlink(missing_ok=True)
     return versions, dropped, graphs, vectors
 

@@ -189,11 +189,11 @@ def compact_database(warehouse: Warehouse) -> tuple[int, int]:
         StorageFull: there is no room for the copy; the warehouse is as it was.
     """
     path = warehouse.layout.warehouse
-    copy = path.with_name(f"{path.name}.compact")
+    copy = _copy_of(path)
     before = size_of(path)
     with warehouse.released(), warehouse.alone("compacting the warehouse") as connection:
-        for leftover in (copy, copy.with_name(f"{copy.name}.wal")):
-            leftover.unlink(missing_ok=True)
+        for leftover in interrupted_copies(warehouse.layout):
+            leftover.unlink()
         name = _quoted(str(copy))
         connection.execute(f"ATTACH '{name}' AS compact")
         (source,) = connection.execute("SELECT current_database()").fetchone() or ("",)
@@ -208,6 +208,16 @@ def compact_database(warehouse: Warehouse) -> tuple[int, int]:
         flush_folder(path.parent)
         reach("compaction.replaced")
     return before, size_of(path)
+
+
+def interrupted_copies(layout: LakeLayout) -> list[Path]:
+    """What a compaction of the warehouse that did not come to its end has left; call it under the work lock."""
+    copy = _copy_of(layout.warehouse)
+    return sorted(copy.parent.glob(f"{copy.name}*"))
+
+
+def _copy_of(warehouse: Path) -> Path:
+    return warehouse.with_name(f"{warehouse.name}.compact")
 
 
 def database_rows(connection: Connection) -> int:
