@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time
+from pathlib import Path
 from typing import Any
 
 from errors import SnapshotError, UnknownName
@@ -110,7 +111,10 @@ def read_manifest(layout: LakeLayout, name: str) -> Manifest:
         raise UnknownName(f"'{name}' begins the names of {len(matching)} snapshots.", f"One is {matching[-1]}.")
     if not matching:
         raise unknown_name("snapshot", name, known)
-    path = layout.manifest(matching[0])
+    return _parsed(layout.manifest(matching[0]))
+
+
+def _parsed(path: Path) -> Manifest:
     try:
         return Manifest.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -152,7 +156,7 @@ def current_manifest(layout: LakeLayout) -> Manifest:
             f"{layout.current} names the snapshot '{name}', which does not exist.",
             "Point it at the newest kept one with: memlake repair, or at another with: memlake snapshots rollback",
         )
-    return read_manifest(layout, name)
+    return _parsed(layout.manifest(name))
 
 
 @dataclass(frozen=True, slots=True)
