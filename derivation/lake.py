@@ -11,9 +11,10 @@ from typing import Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
 from derivation.progress import NoProgress, Progress, StepReport
+from errors import MemlakeError
 from memory.embedding import Embedder, EmbedderSpec, TokenCounter, open_embedder, token_counter
 from sources import SourceSpec
-from warehouse.database import Warehouse
+from warehouse.database import Warehouse, is_disk_full, storage_full
 from warehouse.layout import LakeLayout
 from warehouse.lock import work_lock
 from warehouse.settings import Settings, SourceSettings, load_settings
@@ -59,9 +60,17 @@ class Lake:
 
         Raises:
             LockTimeout: another process has worked on the lake for longer than ``lake.work_timeout_seconds``.
+            StorageFull: the disk is full, whichever store noticed.
         """
         with self._work.held(purpose), self.warehouse.kept():
-            yield
+            try:
+                yield
+            except MemlakeError:
+                raise
+            except Exception as error:
+                if is_disk_full(error):
+                    raise storage_full(self.layout) from error
+                raise
 
     @property
     def now(self) -> datetime:

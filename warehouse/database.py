@@ -35,6 +35,9 @@ _DAMAGED = (duckdb.IOException, duckdb.FatalException, duckdb.InternalException,
 _FOREIGN_LOCK = re.compile(r"Conflicting lock is held in (.*?\(PID \d+\))")
 """DuckDB's words for a file that a program other than memlake has open; memlake's own take turns by the lock."""
 
+_DISK_FULL = re.compile(r"no space left|disk full|not enough space|\d+ requested and \d+ written", re.IGNORECASE)
+"""The last are NumPy's words for an array of which only a part was written."""
+
 _FOREIGN_POLL_SECONDS = 0.1
 
 _MIGRATION_NAME = re.compile(r"^(\d{4})_(\w+)\.sql$")
@@ -250,8 +253,7 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether an error of DuckDB, Lance or the operating system says that the disk is full."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    text = str(error).lower()
-    return "no space left" in text or "disk full" in text or "not enough space" in text
+    return bool(_DISK_FULL.search(str(error)))
 
 
 def storage_full(layout: LakeLayout) -> StorageFull:
