@@ -18,6 +18,8 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
+
 from derivation.lake import Lake
 from errors import SettingsError
 
@@ -110,11 +112,24 @@ def _import_ahead() -> None:
 
 
 def prepare_home(home: Path) -> Path:
-    """The lake's DAGSTER_HOME, with our ``dagster.yaml`` in it unless the user has put one there."""
+    """The lake's DAGSTER_HOME, with our ``dagster.yaml`` in it unless the user has put one there, and its databases.
+
+    Dagster creates its tables when an instance is first opened, and two processes that do so at once leave it with a
+    schema of two versions, which no later process can open. So they are created here, by one process.
+    """
     home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        with resources.as_file(resources.files("pipelines") / "dagster.yaml") as template:
-            shutil.copyfile(template, home / "dagster.yaml")
+    prepared = home / ".memlake-prepared"
+    if prepared.exists():
+        return home
+    with FileLock(str(home / ".memlake-prepared.lock")):
+        if not (home / "dagster.yaml").exists():
+            with resources.as_file(resources.files("pipelines") / "dagster.yaml") as template:
+                shutil.copyfile(template, home / "dagster.yaml")
+        if not prepared.exists():
+            from dagster import DagsterInstance
+
+            with DagsterInstance.from_config(str(home)):
+                prepared.touch()
     return home
 
 
