@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 export HF_HUB_OFFLINE := 1
 export PYTHONWARNINGS := ignore
 
-.PHONY: help demo test exactness check ui bench format clean
+.PHONY: help demo test exactness check ui bench crash-table format clean
 
 help:
 	@echo "make demo    install, build the example lake through its three dates, search it and ask it"
@@ -16,6 +16,7 @@ help:
 	@echo "make exactness  thousands of random histories against a rebuild (hours)"
 	@echo "make check   formatting, lint, types, import contract, Dagster definitions"
 	@echo "make bench   the benchmarks of benchmarks/README.md (some minutes)"
+	@echo "make crash-table  kill a build at every fault point while another process reads; print what became of it"
 	@echo "make format  format the code"
 	@echo "make clean   remove the example lake and the environment"
 
@@ -84,6 +85,9 @@ bench: $(VENV)/.installed-dev
 	@$(BIN)/python benchmarks/incremental.py
 	@$(BIN)/python benchmarks/query.py
 	@$(BIN)/python benchmarks/duplicates.py
+
+crash-table: $(VENV)/.installed-dev
+	@$(BIN)/python -m pytest -n 2 tests/test_crash.py --crash-table
 
 format: $(VENV)/.installed-dev
 	@$(BIN)/ruff format .

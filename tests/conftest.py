@@ -267,6 +267,23 @@ def python(code: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--crash-table", action="store_true", help="print what became of each crash of tests/test_crash.py"
+    )
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The rows that tests have recorded as ``crash``, as a Markdown table."""
+    if not config.getoption("--crash-table"):
+        return
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    rows = [value for report in reports for name, value in report.user_properties if name == "crash"]
+    header = ["point", "reach", "reached by", "died of", "queries meanwhile", "afterwards"]
+    for row in [header, ["---"] * len(header), *sorted(rows)]:
+        terminalreporter.write_line("| " + " | ".join(row) + " |")
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the settings of whoever runs it."""

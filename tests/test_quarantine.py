@@ -7,19 +7,17 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from conftest import Workspace, build_lake, python, refresh_source
+from conftest import Workspace, python, refresh_source
 from fpdf import FPDF
 from numpy.typing import NDArray
 from pypdf import PdfReader, PdfWriter
 
 from derivation.documents import refresh_documents
-from errors import MemlakeError, SourceUnavailable, StorageFull
+from errors import SourceUnavailable
 from memory.embedding import HashingEmbedder
 from warehouse.snapshots import current_id
 
@@ -289,66 +287,3 @@ class TestABrokenRun:
         built = workspace.build()
         assert built.embedded == 1
         workspace.assert_equals_rebuild(built.lake)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    if (
-        mount is None
-        or subprocess.run(
-            [mount, "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True, check=False
-        ).returncode
-    ):
-        pytest.skip("mounting a small file system is not permitted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(folder: Path, leave: int = 0) -> Path:
-    """A file that takes all the space but for ``leave`` bytes."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as stream:
-        try:
-            while True:
-                stream.write(b"\0" * 65_536)
-        except OSError:
-            pass
-        stream.truncate(max(stream.tell() - leave, 0))
-    return filler
-
-
-class TestAFullDisk:
-    @pytest.mark.parametrize("left", [0, 65_536, 400_000, 1_500_000])
-    def test_it_is_named_the_lake_stays_whole_and_the_next_run_completes(
-        self, workspace: Workspace, small_disk: Path, left: int
-    ) -> None:
-        workspace.configure(lake={"root": "disk/lake"})
-        workspace.write("ada.md", GOOD)
-        first = workspace.build()
-        filler = fill(small_disk, left)
-        for number in range(40):
-            body = "".join(f"Letter {number}-{line} to Charles Babbage in London on paper. " for line in range(700))
-            workspace.write(f"note{number}.md", f"# Note {number}\n\n{body}\n")
-        lake = workspace.lake()
-        with pytest.raises(StorageFull, match="is full") as caught:
-            build_lake(lake)
-        assert isinstance(caught.value, MemlakeError)
-        assert workspace.client().search("Ada Lovelace")[0].location.path == "ada.md"
-        filler.unlink()
-        for number in range(2, 40):
-            workspace.delete(f"note{number}.md")
-        second = workspace.build()
-        assert second.snapshot.parent == first.id
-        assert second.snapshot.space("default").documents == 3
-
-    def test_a_lake_cannot_begin_on_a_full_disk(self, workspace: Workspace, small_disk: Path) -> None:
-        workspace.configure(lake={"root": "disk/lake"})
-        workspace.write("ada.md", GOOD)
-        (small_disk / "lake").mkdir()
-        fill(small_disk)
-        with pytest.raises(StorageFull, match="is full"):
-            build_lake(workspace.lake())
