@@ -274,14 +274,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The rows that tests have recorded as ``crash``, as a Markdown table."""
-    if not config.getoption("--crash-table"):
-        return
+    """What the exactness tests came to, from whichever processes ran them; on demand, a table of the crashes."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
-    rows = [value for report in reports for name, value in report.user_properties if name == "crash"]
-    header = ["point", "reach", "reached by", "died of", "queries meanwhile", "afterwards"]
-    for row in [header, ["---"] * len(header), *sorted(rows)]:
-        terminalreporter.write_line("| " + " | ".join(row) + " |")
+    tallies = _recorded(reports, "exactness")
+    if tallies:
+        counts = [json.loads(tally) for tally in tallies]
+        total = {name: (max if name == "longest" else sum)(count[name] for count in counts) for name in counts[0]}
+        terminalreporter.write_line(f"exactness: {json.dumps(total)}")
+    if config.getoption("--crash-table"):
+        header = ["point", "reach", "reached by", "died of", "queries meanwhile", "afterwards"]
+        for row in [header, ["---"] * len(header), *sorted(_recorded(reports, "crash"))]:
+            terminalreporter.write_line("| " + " | ".join(row) + " |")
+
+
+def _recorded(reports: Sequence[Any], wanted: str) -> list[Any]:
+    """What tests have recorded under a name."""
+    return [value for report in reports for name, value in report.user_properties if name == wanted]
 
 
 @pytest.fixture(autouse=True)
@@ -316,16 +324,3 @@ def _toml(value: Any) -> str:
         return str(value)
     escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What the sequences of the exactness tests came to, from whichever processes ran them."""
-    tallies = [
-        json.loads(value)
-        for report in terminalreporter.getreports("passed")
-        for name, value in report.user_properties
-        if name == "exactness"
-    ]
-    if tallies:
-        total = {name: (max if name == "longest" else sum)(tally[name] for tally in tallies) for name in tallies[0]}
-        terminalreporter.write_line(f"exactness: {json.dumps(total)}")
