@@ -226,10 +226,11 @@ _PARALLEL = """
 import sys
 import dagster as dg
 from pipelines.definitions import defs
-from pipelines.defs.jobs import SOURCE_LAYERS
+
+LAYERS = dg.AssetSelection.assets("documents", "passages", "embeddings")
 
 def job():
-    parallel = dg.define_asset_job("parallel", SOURCE_LAYERS, executor_def=dg.multiprocess_executor)
+    parallel = dg.define_asset_job("parallel", LAYERS, executor_def=dg.multiprocess_executor)
     return dg.Definitions.merge(defs(), dg.Definitions(jobs=[parallel])).resolve_job_def("parallel")
 
 def run(source):
