@@ -220,31 +220,32 @@ def _read_until(config: str, lines: queue.Queue[str]) -> None:
     count, problems = 0, []
     expected: dict[str, list[Any]] = {}
     results: dict[str, Any] = {}
-    client = None
+    client, told = None, False
     while lines.empty():
         try:
             if client is None:
                 client = MemoryClient.open(settings_file)
             for query in QUERIES:
                 result = _result(client, query)
-                results[repr(result)] = result
+                results[repr((query, result))] = (query, result)
                 count += 1
             now = client.snapshot.snapshot_id
             if now not in expected:
                 with suppress(SnapshotError, UnknownName):  # it is gone already: another must explain what it answered
                     pinned = MemoryClient.open(settings_file, snapshot=now)
-                    expected[now] = [_result(pinned, query) for query in QUERIES]
+                    expected[now] = [(query, _result(pinned, query)) for query in QUERIES]
         except Exception:
             problems.append(traceback.format_exc())
             break
-        if count == len(QUERIES):
+        if not told:
             print("reading", flush=True)
-    if not count:
+            told = True
+    if not told:
         print("reading", flush=True)
     lines.get()
     known = [result for found in expected.values() for result in found]
     problems += [f"in no published snapshot: {result}" for result in results.values() if result not in known]
-    for result in results.values():
+    for _, result in results.values():
         editions = {text.rpartition(" ")[2] for _, path, text in result if path.startswith("pair")}
         if len(editions) > 1:
             problems.append(f"of several states: {editions}")
