@@ -59,11 +59,11 @@ ui: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	@echo "== Running the tests"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 exactness: $(VENV)/.installed-dev
 	@echo "== Running long random histories against a rebuild"
-	@$(BIN)/python -m pytest tests/test_exactness.py tests/test_exactness_spaces.py -n 2 --dist loadfile \
+	@$(BIN)/python -m pytest tests/test_exactness.py tests/test_exactness_spaces.py -n 2 --dist worksteal \
 		--timeout=0 --hypothesis-profile=long
 
 check: $(VENV)/.installed-dev

@@ -132,6 +132,7 @@ def pinned_versions(manifests: Iterable[Manifest], space: str, table: str) -> se
 
 def _sweep_tables(lake: Lake, kept: Collection[Manifest]) -> tuple[int, list[str]]:
     removed, dropped = 0, []
+    noted = _noted_versions(lake)
     present = table_name(lake.embedder_spec.identity)
     for space, table in tables(lake.layout):
         pins = pinned_versions(kept, space, table)
@@ -139,8 +140,15 @@ def _sweep_tables(lake: Lake, kept: Collection[Manifest]) -> tuple[int, list[str
             drop_table(lake.layout, space, table)
             dropped.append(f"{space}/{table}")
         else:
-            removed += prune_versions(lake.layout, space, table, pins)
+            removed += prune_versions(lake.layout, space, table, pins | noted.get((space, table), set()))
     return removed, dropped
+
+
+def _noted_versions(lake: Lake) -> dict[tuple[str, str], set[int]]:
+    """The version of each table that the next candidate would pin; a crash may have left a newer one behind it."""
+    with lake.warehouse.session("reading the layers") as connection:
+        states = {space: layer_state(connection, space, VECTORS_STEP_NAME) for space in lake.settings.spaces}
+    return {(space, state["table"]): {int(state["version"])} for space, state in states.items() if state}
 
 
 def _sweep_graphs(lake: Lake, kept: Collection[Manifest]) -> int:

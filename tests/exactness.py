@@ -178,7 +178,7 @@ docs = st.builds(Doc, st.sampled_from(TITLES), st.lists(parts, min_size=1, max_s
 contents = st.lists(docs, min_size=1, max_size=2).map(tuple)
 sources = st.sampled_from(sorted(KINDS))
 numbers = st.integers(0, 5)
-STEPS = 6
+STEPS = 5
 """Of a short sequence, besides its beginning and the comparison at its end."""
 
 BATCH_ROWS = (2048, 1, 3, 2)
@@ -455,26 +455,27 @@ class AnyHistory(RuleBasedStateMachine):
             self.run(batch_rows, lambda lake: self.whole(lake, True), may_raise=Interrupted)
 
     @precondition(lambda self: self.files)
-    @rule(batch_rows=batch_sizes, number=numbers, what=st.sampled_from(["the model", "a source", "files"]))
+    @rule(batch_rows=batch_sizes, number=numbers, what=st.sampled_from(["the model", "a source", "a file"]))
     def build_without(self, batch_rows: int, number: int, what: str) -> None:
-        """The model answers for a few texts only, a source is away, or goes after it was listed; then all is back."""
+        """The model answers for a few texts only, or what is listed is away: a source, or a file when it is read."""
         if what == "the model":
             self.run(batch_rows, lambda lake: self.whole(lake, True), may_raise=ModelUnavailable, answers=number)
             return
         source, name = self.existing(number)
-        folder, away = self.workspace.source_folder(source), self.folder / "away"
+        gone, away = self.workspace.source_folder(source), self.folder / "away"
         if what == "a source":
-            folder.rename(away)
+            gone.rename(away)
             self.run(batch_rows, lambda lake: self.whole(lake, False), may_raise=SourceUnavailable)
         else:
             self.write_file(source, name)
+            gone /= Path(name).parts[0]  # a folder, if the file is in one: then it comes back with the times it had
             before = self.documents(source, name)
-            meddling = Meddling(source, lambda: folder.rename(away))
+            meddling = Meddling(source, lambda: gone.rename(away))
             self.run(batch_rows, lambda lake: self.whole(lake, True), progress=meddling)
             if self.workspace.rows(_FAILED_ITEM, source=source, path=name):
                 assert self.documents(source, name) == before, "what could not be read in passing is kept"
         if away.exists():
-            away.rename(folder)
+            away.rename(gone)
 
     @precondition(lambda self: self.published)
     @rule(number=numbers)

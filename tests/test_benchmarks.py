@@ -10,10 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 REPOSITORY = Path(__file__).parents[1]
-REVISIONS = REPOSITORY.parent / "shared" / "data" / "docs-revisions" / "mem0_docs_quarterly.jsonl.gz"
 
 HARBOUR = "# Harbour\n\nThe harbour of Grimmelund was rebuilt in 1971 by Ana Reyes.\n"
 STATES = {
@@ -83,17 +80,3 @@ def test_a_missing_events_file_is_said(tmp_path: Path) -> None:
     command = [sys.executable, "benchmarks/replay.py", str(tmp_path / "none.gz")]
     done = subprocess.run(command, cwd=REPOSITORY, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 1 and "There is no events file" in done.stderr
-
-
-@pytest.mark.skipif(not REVISIONS.is_file(), reason="the evaluation data is not beside the checkout")
-def test_a_year_of_a_real_history_replays(tmp_path: Path) -> None:
-    """The first states of the real history; `benchmarks/replay.py` takes all of it."""
-    states: dict[str, list[tuple[str, str, str | None]]] = {}
-    with gzip.open(REVISIONS, "rt", encoding="utf-8") as lines:
-        for event in map(json.loads, lines):
-            if event["snapshot"] <= "2024-03-31":
-                states.setdefault(event["snapshot"], []).append((event["op"], event["path"], event["text"]))
-    figures = _replay(_events_file(tmp_path, states))
-    assert figures["incremental_digest"] == figures["rebuild_digest"]
-    assert [row["embedded"] for row in figures["states"]] == [row["new_texts"] for row in figures["states"]]
-    assert len(figures["states"]) == 3

@@ -45,12 +45,18 @@ def template(servers: tuple[Killer, Reader], tmp_path_factory: pytest.TempPathFa
     return make_template(tmp_path_factory.mktemp("template"))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One crash at every point; with ``--crash-table`` also those on other ways to it."""
+    if "crash" in metafunc.fixturenames:
+        every = metafunc.config.getoption("--crash-table")
+        metafunc.parametrize("crash", crashes() if every else crashes()[: len(faults.POINTS)], ids=str)
+
+
 def test_every_point_has_a_crash() -> None:
     assert {crash.point for crash in crashes()} == set(faults.POINTS)
     assert len(faults.POINTS) >= 15
 
 
-@pytest.mark.parametrize("crash", crashes(), ids=str)
 def test_readers_see_nothing_of_a_crash_and_the_next_run_converges(
     crash: Crash,
     template: Template,

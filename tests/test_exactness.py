@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from exactness import run_histories
 
-SEQUENCES = 40
-"""Of each layout; together with the other file, 300."""
+SEQUENCES = 24
+"""Of each layout; together with the other file, more than two hundred."""
 
 LAYOUTS = (
     {"notes": "default"},

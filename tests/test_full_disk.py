@@ -42,17 +42,13 @@ def small(tmp_path: Path, small_disk: Path, template: Template) -> Workspace:
 PLACES = (
     ("build", "", 0),
     ("build", "", 300_000),
-    ("build", "documents.written", 0),
     ("build", "embeddings.committed", 40_000),
     ("build", "vectors.merged", 40_000),
-    ("build", "graph.renamed", 0),
     ("build", "candidate.pinned", 0),
     ("maintain", "", 0),
     ("maintain", "compaction.merged", 300_000),
-    ("maintain", "retention.cleaned", 0),
     ("erase", "", 0),
     ("erase", "erase.removed", 300_000),
-    ("erase", "erase.published", 0),
 )
 """What is done, where the disk fills up (before it begins, without a name), and the bytes that are left."""
 
