@@ -7,12 +7,13 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 export HF_HUB_OFFLINE := 1
 export PYTHONWARNINGS := ignore
 
-.PHONY: help demo test exactness check ui bench crash-table format clean
+.PHONY: help demo test histories exactness check ui bench crash-table format clean
 
 help:
 	@echo "make demo    install, build the example lake through its three dates, search it and ask it"
 	@echo "make ui      open the Dagster UI of the example lake"
 	@echo "make test    install the development tools and run the tests"
+	@echo "make histories  random histories against a rebuild, a crash at every point, full disks, several processes"
 	@echo "make exactness  thousands of random histories against a rebuild (hours)"
 	@echo "make check   formatting, lint, types, import contract, Dagster definitions"
 	@echo "make bench   the benchmarks of benchmarks/README.md (some minutes)"
@@ -61,9 +62,13 @@ test: $(VENV)/.installed-dev
 	@echo "== Running the tests"
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
+histories: $(VENV)/.installed-dev
+	@echo "== Running random histories, crashes, full disks and several processes"
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m histories
+
 exactness: $(VENV)/.installed-dev
 	@echo "== Running long random histories against a rebuild"
-	@$(BIN)/python -m pytest tests/test_exactness.py tests/test_exactness_spaces.py -n 2 --dist worksteal \
+	@$(BIN)/python -m pytest tests/test_exactness.py tests/test_exactness_spaces.py -n 2 --dist worksteal -m histories \
 		--timeout=0 --hypothesis-profile=long
 
 check: $(VENV)/.installed-dev
@@ -87,7 +92,7 @@ bench: $(VENV)/.installed-dev
 	@$(BIN)/python benchmarks/duplicates.py
 
 crash-table: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest -n 2 tests/test_crash.py --crash-table
+	@$(BIN)/python -m pytest -n 2 -m histories tests/test_crash.py --crash-table
 
 format: $(VENV)/.installed-dev
 	@$(BIN)/ruff format .

@@ -178,7 +178,7 @@ docs = st.builds(Doc, st.sampled_from(TITLES), st.lists(parts, min_size=1, max_s
 contents = st.lists(docs, min_size=1, max_size=2).map(tuple)
 sources = st.sampled_from(sorted(KINDS))
 numbers = st.integers(0, 5)
-STEPS = 5
+STEPS = 4
 """Of a short sequence, besides its beginning and the comparison at its end."""
 
 BATCH_ROWS = (2048, 1, 3, 2)

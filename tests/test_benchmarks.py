@@ -10,6 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.histories
+
 REPOSITORY = Path(__file__).parents[1]
 
 HARBOUR = "# Harbour\n\nThe harbour of Grimmelund was rebuilt in 1971 by Ana Reyes.\n"

@@ -227,6 +227,8 @@ import sys
 import dagster as dg
 from pipelines.definitions import defs
 
+pytestmark = pytest.mark.histories
+
 LAYERS = dg.AssetSelection.assets("documents", "passages", "embeddings")
 
 def job():

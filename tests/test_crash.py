@@ -26,6 +26,8 @@ from crashing import (
 
 from warehouse import faults
 
+pytestmark = pytest.mark.histories
+
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[Killer, Reader]]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from exactness import run_histories
 
+pytestmark = pytest.mark.histories
+
 SEQUENCES = 20
 """Of each layout; together with the other file, more than two hundred."""
 

@@ -15,6 +15,8 @@ from errors import MemlakeError, StorageFull
 from warehouse import faults
 from warehouse.snapshots import current_id
 
+pytestmark = pytest.mark.histories
+
 GOOD = "# Ada Lovelace\n\nAda Lovelace wrote to Charles Babbage in London.\n"
 
 
