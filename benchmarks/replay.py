@@ -260,10 +260,13 @@ def chart(figures: dict[str, Any]) -> str:
     full = figures["full_build"]
     states = [*figures["states"], {"state": "full build", **full}]
     return draw(
-        f"{figures['events']:,} events of a real documentation tree, a build for each quarter ({figures['embedder']})",
+        f"{figures['events']:,} events of a real documentation tree, a build for each quarter",
         [
             ("seconds", [Bar(_month(row), row["seconds"], row["model_seconds"]) for row in states]),
-            ("texts embedded", [Bar(_month(row), row["embedded"], row["embedded"]) for row in states]),
+            (
+                f"texts embedded with {figures['embedder']}",
+                [Bar(_month(row), row["embedded"], row["embedded"]) for row in states],
+            ),
         ],
         "in the model",
     )
