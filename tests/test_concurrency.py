@@ -33,6 +33,8 @@ from pipelines.runs import prepare_home
 from retrieval import MemoryClient
 from warehouse.snapshots import ancestry, current_manifest
 
+pytestmark = pytest.mark.histories
+
 SOURCES = ("alpha", "beta", "gamma", "delta")
 DOCUMENTS = 3
 _CLI = "import sys; sys.argv[1:] = {arguments!r}; from pipelines.cli import main; main()"
@@ -226,8 +228,6 @@ _PARALLEL = """
 import sys
 import dagster as dg
 from pipelines.definitions import defs
-
-pytestmark = pytest.mark.histories
 
 LAYERS = dg.AssetSelection.assets("documents", "passages", "embeddings")
 

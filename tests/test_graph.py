@@ -258,7 +258,7 @@ class TestStoring:
     def test_a_missing_folder_says_so(self, tmp_path: Path) -> None:
         with pytest.raises(SnapshotError, match="nowhere") as caught:
             CompiledGraph.load(tmp_path / "nowhere")
-        assert "memlake build" in caught.value.remedy
+        assert "memlake repair" in caught.value.remedy
 
     @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(CompiledGraph)])
     @pytest.mark.parametrize("damage", ["gone", "empty", "cut", "garbage"])
