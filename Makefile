@@ -68,7 +68,7 @@ histories: $(VENV)/.installed-dev
 
 exactness: $(VENV)/.installed-dev
 	@echo "== Running long random histories against a rebuild"
-	@$(BIN)/python -m pytest tests/test_exactness.py tests/test_exactness_spaces.py -n 2 --dist worksteal -m histories \
+	@$(BIN)/python -m pytest tests/test_exactness.py -n 2 --dist worksteal -m histories \
 		--timeout=0 --hypothesis-profile=long
 
 check: $(VENV)/.installed-dev

@@ -7,13 +7,13 @@ import dagster as dg
 from assets.reporting import UPKEEP_POOL, compaction_metadata, raises_failures
 from assets.vectors import vectors
 from derivation.lake import Lake
-from derivation.upkeep import maintain_table, measure_table
+from derivation.upkeep import maintain_table
 from warehouse.settings import load_settings
 
 
 def compact_vectors_name(space: str) -> str:
-    """The asset that compacts a space's table; Dagster's names have no hyphens."""
-    return f"compact_vectors_{space.replace('-', '__')}"
+    """The asset that compacts a space's table; Dagster's names have no hyphens, and two spaces never share one."""
+    return f"compact_vectors_{space.replace('_', '__').replace('-', '_d')}"
 
 
 def _compact_vectors(space: str) -> dg.AssetsDefinition:
@@ -28,11 +28,9 @@ def _compact_vectors(space: str) -> dg.AssetsDefinition:
     )
     @raises_failures
     def compact_vectors(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
-        before = measure_table(lake, space)
         done = maintain_table(lake, space)
-        after = measure_table(lake, space)
         measured: dict[str, Any] = {}
-        for when, health in (("before", before), ("after", after)):
+        for when, health in (("before", done.before), ("after", done.after)):
             if health:
                 measured |= {
                     f"fragments_{when}": health.fragments,
@@ -40,7 +38,7 @@ def _compact_vectors(space: str) -> dg.AssetsDefinition:
                     f"unindexed_rows_{when}": health.unindexed_rows,
                     f"prunable_versions_{when}": health.prunable,
                 }
-        version = dg.DataVersion(str(after.version) if after else "none")
+        version = dg.DataVersion(str(done.after.version) if done.after else "none")
         return dg.MaterializeResult(data_version=version, metadata={**compaction_metadata(done), **measured})
 
     return compact_vectors

@@ -14,7 +14,6 @@ from warehouse.compaction import (
     compact_table,
     database_rows,
     measure,
-    table_path,
     tables,
 )
 from warehouse.files import size_of
@@ -49,11 +48,12 @@ def maintain_table(lake: Lake, space: str) -> Compaction:
         reasons.append(f"{health.deleted_rows} deleted rows")
     if health.unindexed_rows != 0:
         reasons.append(f"{max(health.unindexed_rows, 0) or 'all'} rows unindexed")
+    after = health
     if reasons:
         compact_table(lake.layout, space, health.table)
         note_version(lake, space)
-    after = size_of(table_path(lake.layout, space, health.table))
-    return _noted(lake, Compaction(space, health.bytes, after, tuple(reasons)), health.rows)
+        after = measure_table(lake, space) or health
+    return _noted(lake, Compaction(space, health.bytes, after.bytes, tuple(reasons), health, after), health.rows)
 
 
 @exclusive("compacting the warehouse")

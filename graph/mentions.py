@@ -47,7 +47,6 @@ _MONTHS = {
 _MONTHS |= {m[:3]: n for m, n in list(_MONTHS.items())} | {"sept": 9}
 _WEEKDAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday".split())
 _HONORIFIC = r"(?:Mr|Mrs|Ms|Dr|St|Mt|Ft|Prof|Gen|Col|Sgt|Capt|Lt|Rev|Hon|Gov|Sen|Rep|Maj|Adm|Sr|Jr)\."
-_SUFFIX = frozenset({"jr", "sr", "ii", "iii", "iv"})
 
 
 def _upper_class() -> str:

@@ -61,7 +61,10 @@ class Compaction:
     bytes_before: int
     bytes_after: int
     done: tuple[str, ...]
-    """Names of what was done, such as ``merged``; empty where no threshold was passed."""
+    """The thresholds that were passed, as measured; empty where the store was left alone."""
+    before: TableHealth | None = None
+    after: TableHealth | None = None
+    """Of a Lance table: what was measured before and after."""
 
 
 def table_path(layout: LakeLayout, space: str, name: str) -> Path:

@@ -1,8 +1,9 @@
 """The DuckDB warehouse: short transactions under the lock, and a schema that migrates forward.
 
-``Warehouse.session`` is the only place that opens the file. A session is one transaction: it commits when its block
+Nothing but ``Warehouse`` opens the file. A session is one transaction: it commits when its block
 ends and rolls back when the block raises, so whoever comes next sees all of a batch or nothing of it. No heavy work
-belongs inside a session.
+belongs inside a session. Sessions of one step may share an opened file (``kept``); it is let go of for what is heavy
+between them (``released``).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _MIGRATION_NAME = re.compile(r"^(\d{4})_(\w+)\.sql$")
 
 
 class Warehouse:
-    """The truth of one lake, opened for the length of one transaction at a time."""
+    """The truth of one lake, opened for a transaction, or for those of a step."""
 
     def __init__(
         self,

@@ -5,8 +5,8 @@ Two locks, always taken in this order:
 - the **work lock** is held for as long as a step works on the lake, a model included. Whoever comes second waits until
   the first is done and then finds nothing left to do, so that nothing is paid for twice and no snapshot is made of a
   state that another process is in the middle of changing.
-- the **warehouse lock** is held for the length of one transaction. DuckDB lets one process open its file for writing
-  and then refuses everybody else, so every opening of the file is made under it.
+- the **warehouse lock** is held while the DuckDB file is open: for one transaction, or for those of a step, but for
+  what is heavy in it. DuckDB lets one process open its file for writing and then refuses everybody else.
 
 Both are advisory locks of the operating system: a process that dies releases them. Who holds one is written beside it,
 so that whoever waits can say for whom.
