@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -248,3 +249,34 @@ def test_a_failed_check_holds_the_snapshot_back_and_says_so(memlake: Run, folder
     assert "Check 'spans' failed" in done.stdout
     assert f"Still published: {first}" in done.stdout
     assert "spans" in memlake("status").stdout
+
+
+def test_a_lake_is_kept_in_shape_from_the_command_line(memlake: Run, folder: Path) -> None:
+    first = _json(memlake("build", "--json"))["snapshot"]
+    assert memlake("snapshots", "pin", first, "--note", "the audit").returncode == 0
+    (kept,) = _json(memlake("snapshots", "list", "--json"))
+    assert kept["pinned"]
+    assert memlake("snapshots", "unpin", first).returncode == 0
+    found = _json(memlake("verify", "--embed", "2", "--dump", str(folder / "dump.jsonl"), "--json"))
+    assert found["whole"]
+    tables = {json.loads(line)[0] for line in (folder / "dump.jsonl").read_text().splitlines()}
+    assert {"documents", "passages", "embeddings", "vectors of default", "graph of default"} <= tables
+
+    stores = {step["store"]: step for step in _json(memlake("maintain", "--json"))["steps"]}
+    assert set(stores) == {"compact_vectors_default", "kept_snapshots", "compact_warehouse"}
+    assert stores["compact_warehouse"]["bytes_before"] >= stores["compact_warehouse"]["bytes_after"] > 0
+
+    asked = memlake("erase", "ferry.md")
+    assert (asked.returncode, "This takes 1 document" in asked.stdout) == (1, True), "nobody has said yes"
+    erased = _json(memlake("erase", "ferry.md", "--yes", "--json"))
+    assert (erased["clean"], erased["documents"], erased["needles"] > 0) == (True, 1, True)
+    assert "Petrel" not in memlake("search", "ferry Petrel").stdout
+    assert memlake("erase", "ferry.md", "--source", "documents", "--readmit").returncode == 0
+    assert memlake("erase", "nowhere.md", "--yes").returncode == 2
+
+    shutil.rmtree(folder / "lake" / "vectors")
+    broken = memlake("search", "lamp")
+    assert (broken.returncode, "memlake repair" in broken.stderr) == (1, True)
+    assert memlake("verify").returncode == 1
+    assert _json(memlake("repair", "--yes", "--json"))["published"]
+    assert "Gull Point" in memlake("search", "lamp").stdout
