@@ -19,7 +19,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -195,6 +195,10 @@ def _die(config: Path, crash: Crash) -> None:
 # --- who reads meanwhile --------------------------------------------------------------------------------------------
 
 
+Answer = list[Any]
+"""A query, and for each of its hits the passage, the path and the text; lists, as JSON gives them back."""
+
+
 @dataclass
 class Reading:
     """What the reader saw."""
@@ -202,6 +206,11 @@ class Reading:
     queries: int = 0
     snapshots: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    known: list[Answer] = field(default_factory=list)
+
+    def know(self, client: MemoryClient) -> None:
+        """What the snapshot of ``client`` answers, which may be gone before the reader can open it again."""
+        self.known += _answers(client)
 
 
 def serve_readings() -> None:
@@ -218,22 +227,24 @@ def serve_readings() -> None:
 def _read_until(config: str, lines: queue.Queue[str]) -> None:
     settings_file = Path(config)
     count, problems = 0, []
-    expected: dict[str, list[Any]] = {}
-    results: dict[str, Any] = {}
+    expected: dict[str, list[Answer] | None] = {}
+    answers: dict[str, Answer] = {}
     client, told = None, False
     while lines.empty():
         try:
             if client is None:
                 client = MemoryClient.open(settings_file)
-            for query in QUERIES:
-                result = _result(client, query)
-                results[repr((query, result))] = (query, result)
-                count += 1
+            found = _answers(client)
+            answers.update((repr(answer), answer) for answer in found)
+            count += len(found)
             now = client.snapshot.snapshot_id
             if now not in expected:
-                with suppress(SnapshotError, UnknownName):  # it is gone already: another must explain what it answered
+                expected[now] = None
+                with suppress(
+                    SnapshotError, UnknownName
+                ):  # it is gone already: what it answers is known from elsewhere
                     pinned = MemoryClient.open(settings_file, snapshot=now)
-                    expected[now] = [(query, _result(pinned, query)) for query in QUERIES]
+                    expected[now] = _answers(pinned)
         except Exception:
             problems.append(traceback.format_exc())
             break
@@ -243,17 +254,19 @@ def _read_until(config: str, lines: queue.Queue[str]) -> None:
     if not told:
         print("reading", flush=True)
     lines.get()
-    known = [result for found in expected.values() for result in found]
-    problems += [f"in no published snapshot: {result}" for result in results.values() if result not in known]
-    for _, result in results.values():
-        editions = {text.rpartition(" ")[2] for _, path, text in result if path.startswith("pair")}
+    for _, hits in answers.values():
+        editions = {text.rpartition(" ")[2] for _, path, text in hits if path.startswith("pair")}
         if len(editions) > 1:
             problems.append(f"of several states: {editions}")
-    print(json.dumps({"queries": count, "snapshots": list(expected), "problems": problems}), flush=True)
+    record = {"queries": count, "answers": list(answers.values()), "expected": expected, "problems": problems}
+    print(json.dumps(record), flush=True)
 
 
-def _result(client: MemoryClient, query: str) -> list[tuple[str, str, str]]:
-    return [(hit.passage_id, hit.location.path, hit.text) for hit in client.search(query, k=60)]
+def _answers(client: MemoryClient) -> list[Answer]:
+    return [
+        [query, [[hit.passage_id, hit.location.path, hit.text] for hit in client.search(query, k=60)]]
+        for query in QUERIES
+    ]
 
 
 class Server:
@@ -306,8 +319,10 @@ class Reader(Server):
         finally:
             self.say("")
             record = json.loads(self.answer())
-            found.queries, found.snapshots = record["queries"], tuple(record["snapshots"])
-            found.problems = tuple(record["problems"])
+            found.queries, found.snapshots = record["queries"], tuple(record["expected"])
+            found.known += [answer for answers in record["expected"].values() for answer in answers or ()]
+            unknown = [answer for answer in record["answers"] if answer not in found.known]
+            found.problems = (*record["problems"], *(f"in no published snapshot: {answer}" for answer in unknown))
 
 
 class Killer(Server):

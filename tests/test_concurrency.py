@@ -405,6 +405,7 @@ def test_retention_takes_nothing_from_under_a_reader(workspace: Workspace, reade
         for edition in range(12):
             workspace.write("note0.md", f"# Note 0\n\nThe Analytical Engine of Charles Babbage, edition {edition}.\n")
             assert workspace.build().published
+            reading.know(workspace.client())
             enforce_retention(workspace.lake())
     assert reading.problems == ()
     assert len(reading.snapshots) > 1
