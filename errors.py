@@ -89,3 +89,7 @@ class MissingExtra(MemlakeError, Terminal):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs an optional package.", f"Install it with: pip install 'memlake[{extra}]'")
+
+
+class NotComparable(MemlakeError, Terminal):
+    """Results over different questions were to be ranked."""

@@ -1,4 +1,4 @@
-"""Sources are partitions: few, named, and declared in the settings file."""
+"""Sources and evaluated datasets are partitions: few, named, and declared in the settings file."""
 
 from __future__ import annotations
 
@@ -6,4 +6,8 @@ import dagster as dg
 
 from warehouse.settings import load_settings
 
-source_partitions = dg.StaticPartitionsDefinition([source.name for source in load_settings().sources])
+_SETTINGS = load_settings()
+
+source_partitions = dg.StaticPartitionsDefinition([source.name for source in _SETTINGS.sources])
+
+dataset_partitions = dg.StaticPartitionsDefinition([dataset.name for dataset in _SETTINGS.evaluation.datasets])

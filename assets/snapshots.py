@@ -9,7 +9,7 @@ from assets.compaction import compact_vectors_assets
 from assets.graph import knowledge_graph
 from assets.reporting import ON_NEW_DATA, WAREHOUSE_POOL, outside_dagster, raises_failures
 from assets.vectors import vectors
-from derivation.checks import CHECKS
+from derivation.gate import GATE
 from derivation.lake import Lake
 from derivation.snapshot import check_candidate, make_candidate, publish_latest
 from warehouse.snapshots import Manifest
@@ -37,7 +37,7 @@ def candidate_snapshot(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any
     pool=WAREHOUSE_POOL,
     specs=[
         dg.AssetCheckSpec(name, asset=candidate_snapshot, blocking=True, description=(check.__doc__ or "").strip())
-        for name, check in CHECKS.items()
+        for name, check in GATE.items()
     ],
 )
 def snapshot_gate(lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]:
@@ -49,7 +49,7 @@ def snapshot_gate(lake: dg.ResourceParam[Lake]) -> Iterator[dg.AssetCheckResult]
             check_name=result.name,
             passed=result.passed,
             severity=dg.AssetCheckSeverity.ERROR,
-            description=result.problems[0] if result.problems else None,
+            description=result.problems[0] if result.problems else result.note or None,
             metadata={
                 "snapshot": manifest.snapshot_id,
                 "problems": len(result.problems),

@@ -21,6 +21,8 @@ class CheckResult:
 
     name: str
     problems: tuple[str, ...]
+    note: str = ""
+    """What the check saw, where that is worth telling of a pass, too."""
 
     @property
     def passed(self) -> bool:
@@ -130,7 +132,7 @@ CHECKS: dict[str, Callable[[Lake, Manifest], CheckResult]] = {
     "orphans": check_orphans,
     "extraction": check_extraction,
 }
-"""Every blocking check by name; a snapshot is published only when all of them have run and passed."""
+"""By name, what must hold of every lake at any time; ``memlake verify`` runs them, too."""
 
 
 def _column(connection: Connection, sql: str, parameters: dict[str, object] | None = None) -> list[str]:

@@ -21,6 +21,7 @@ from warehouse.database import Changes, Connection, bump_generation, frame, regi
 from warehouse.delta import Scope, Step
 from warehouse.faults import reach
 
+EMBEDDINGS_STEP_NAME = "embeddings"
 _CODE_VERSION = "1"
 _BATCH_BYTES = 24_000_000
 """Vectors of one batch; the number of texts follows from the dimensions."""
@@ -38,7 +39,7 @@ ORDER BY max(p.tokens), p.text_hash
 
 def embeddings_step(lake: Lake) -> Step:
     """The step; the embedder's identity is all that shapes a vector besides its text."""
-    return Step("embeddings", _CODE_VERSION, {"embedder": lake.embedder_spec.identity})
+    return Step(EMBEDDINGS_STEP_NAME, _CODE_VERSION, {"embedder": lake.embedder_spec.identity})
 
 
 def missing_texts(connection: Connection, lake: Lake, scope: Scope) -> pl.DataFrame:

@@ -158,7 +158,7 @@ def erase(lake: Lake, plan: ErasurePlan) -> ErasureReport:
         shared, needles = _needles(connection, plan.texts)
     reach("erase.removed")
     refresh_served(lake, rewrite=True)
-    published = publish_present(lake).snapshot_id
+    published = publish_present(lake, accepted=f"erasure {erasure}").snapshot_id
     reach("erase.published")
     gone = [
         item
@@ -340,6 +340,7 @@ def _remove(connection: Connection, ids: Sequence[str]) -> None:
         " AND d.source = l.source AND d.item_path = l.label AND d.document_id IN (SELECT unnest($ids)))",
         of,
     )
+    connection.execute("UPDATE evaluation_results SET answer = NULL WHERE list_has_any(documents, $ids)", of)
     for table in ("passages", "revisions", "documents"):
         connection.execute(f"DELETE FROM {table} WHERE document_id IN (SELECT unnest($ids))", of)
     bump_generation(connection)

@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from derivation.checks import CHECKS, CheckResult
+from derivation.canary import accept
+from derivation.checks import CheckResult
 from derivation.duplicates import duplicates_step
 from derivation.embeddings import embeddings_step
 from derivation.entities import ENTITIES_STEP
+from derivation.gate import GATE
 from derivation.lake import Lake, exclusive
 from derivation.layers import GRAPH_STEP_NAME, VECTORS_STEP_NAME, graph_step, layer_state, vectors_step
 from derivation.mentions import Mentions
@@ -199,24 +201,29 @@ def record_checks(lake: Lake, candidate: Manifest, results: Sequence[CheckResult
 def check_candidate(lake: Lake) -> tuple[Manifest, list[CheckResult]]:
     """Run every blocking check on the candidate of the present state, and note the verdicts."""
     candidate = present_candidate(lake)
-    results = [check(lake, candidate) for check in CHECKS.values()]
+    results = [check(lake, candidate) for check in GATE.values()]
     record_checks(lake, candidate, results)
     return candidate, results
 
 
 @exclusive("publishing")
-def publish_present(lake: Lake) -> Manifest:
+def publish_present(lake: Lake, accepted: str = "") -> Manifest:
     """Pin, check and publish the present state in one go, for what cannot wait for the next build.
+
+    Args:
+        accepted: why the state may pass the canary, whatever that says; recorded.
 
     Raises:
         CheckFailed: a blocking check failed; the published snapshot stays.
     """
-    make_candidate(lake)
+    made = make_candidate(lake)
+    if accepted:
+        accept(lake, made, accepted)
     candidate, results = check_candidate(lake)
     problems = [problem for result in results for problem in result.problems]
     if problems:
         raise CheckFailed(
-            f"The present state does not pass the checks: {problems[0]}", "memlake verify says what differs."
+            f"The present state does not pass the checks: {problems[0]}", "memlake status names the checks that failed."
         )
     publish(lake, candidate)
     return candidate
@@ -247,7 +254,7 @@ def _verdicts(lake: Lake, candidate: Manifest) -> tuple[list[str], list[str]]:
             "SELECT checked, failures FROM snapshots WHERE snapshot_id = $id", {"id": candidate.snapshot_id}
         ).fetchone()
     checked, failures = row if row else ([], [])
-    return sorted(set(CHECKS) - set(checked)), failures
+    return sorted(set(GATE) - set(checked)), failures
 
 
 @exclusive("publishing")

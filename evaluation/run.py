@@ -1,19 +1,46 @@
-"""One evaluation: every system answers every question, and each answer is scored against its gold."""
+"""One evaluation: every system ranks passages for every question, and what it ranks is scored against the gold.
+
+Questions are taken in chunks, each embedded and searched once for all systems; a chunk's results are handed over when
+it is done, so that an evaluation that is interrupted goes on where it was.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from evaluation.dataset import Dataset, ranked_documents
-from evaluation.metrics import recall_at
-from evaluation.systems import SYSTEMS
-from retrieval import Hit, MemoryClient
+import numpy as np
+from numpy.typing import NDArray
 
-RECALL_AT = (2, 5, 10)
-_SPARE = 3
-"""Passages fetched for each document that is ranked, since a document may have several."""
+from errors import DocumentRejected
+from evaluation.dataset import Dataset, Evidence, Problem, Question
+from evaluation.judge import Judge
+from evaluation.matching import GoldFinder, Located, Shown, fact_ranks, gold_ranks, shown_passages
+from evaluation.metrics import answer_metrics, fact_metrics, freshness_metrics, retrieval_metrics
+from evaluation.systems import BM25, Ranker, System
+from retrieval import Answer, Hit, MemoryClient
+from retrieval.search import Search
+from warehouse.settings import Settings
+
+DEPTH = 50
+"""Passages that a system ranks for a question."""
+
+KEPT = 20
+"""Passages of them that are noted."""
+
+_CHUNK = 64
+"""Questions between two hand-overs."""
+
+_TIMED = 50
+
+_TIMED_K = 10
+
+OpenClient = Callable[[str, str], MemoryClient]
+"""Space and snapshot (empty for the run's own) to a client."""
+
+CountTokens = Callable[[Sequence[str]], list[int]]
 
 
 class Progress(Protocol):
@@ -27,71 +54,223 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class GivenAnswer:
+    """What a system answered."""
+
+    text: str
+    refused: bool
+    answered_by: str
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class QuestionResult:
     """How one system did on one question."""
 
     system: str
     question_id: str
-    ranked: tuple[str, ...]
+    kind: str
+    answerable: bool
     metrics: dict[str, float]
+    passages: tuple[str, ...]
+    """The first passages, best first."""
+    documents: tuple[str, ...]
+    """Their documents' ids, each once."""
+    gold_ranks: tuple[int, ...]
+    """Where each piece of gold was found, from 1; 0 where it was not."""
+    answer: GivenAnswer | None = None
+    latency_ms: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationResult:
-    """How every system did."""
+@dataclass
+class _Space:
+    """One space of one snapshot, with what is needed to score it."""
 
-    dataset: str
-    snapshot: str
-    embedder: dict[str, Any]
-    questions: int
-    rows: tuple[QuestionResult, ...]
+    client: MemoryClient
+    ranker: Ranker
+    finder: GoldFinder
 
-    @property
-    def systems(self) -> dict[str, dict[str, float]]:
-        """System to metric to mean over the questions."""
-        means: dict[str, dict[str, float]] = {}
-        for system in SYSTEMS:
-            mine = [row.metrics for row in self.rows if row.system == system]
-            means[system] = {name: sum(row[name] for row in mine) / len(mine) for name in mine[0]}
-        return means
 
-    def as_record(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        systems = {
-            system: {name: {"value": round(value, 6)} for name, value in metrics.items()}
-            for system, metrics in self.systems.items()
+@dataclass
+class Evaluation:
+    """A dataset, the lake that is asked, and the systems that are compared."""
+
+    dataset: Dataset
+    open_client: OpenClient
+    systems: tuple[System, ...]
+    settings: Settings
+    count_tokens: CountTokens
+    answered: Collection[str] = ()
+    """Systems that also answer."""
+    judge: Judge | None = None
+    chunk: int = _CHUNK
+    timed: int = _TIMED
+    """Questions that are also asked one at a time, for the latency."""
+    _spaces: dict[tuple[str, str], _Space] = field(default_factory=dict, init=False)
+    _vectors: dict[str, NDArray[np.float32]] = field(default_factory=dict, init=False)
+    _tokens: dict[str, int] = field(default_factory=dict, init=False)
+
+    def resolve(self, tolerated: float) -> tuple[tuple[Question, ...], tuple[Problem, ...]]:
+        """The questions whose evidence is in the lake, and what is wrong with the others.
+
+        Raises:
+            DocumentRejected: more than the tolerated share of the evidence is nowhere.
+            UnknownName: the lake has no such space.
+        """
+        kept, problems = [], []
+        for question in self.dataset.questions:
+            finder = self._space(question.space, "").finder
+            missing = [
+                item for item in (*question.gold, *question.outdated, *question.facts) if not finder.locate(item)
+            ]
+            if missing:
+                what = f"its evidence in {missing[0].path} is not in the lake"
+                problems.append(Problem(f"question {question.question_id}", what))
+            else:
+                kept.append(question)
+        if not kept or len(problems) > tolerated * len(self.dataset.questions):
+            raise DocumentRejected(
+                f"{self.dataset.name}: the evidence of {len(problems)} of {len(self.dataset.questions)} questions is "
+                f"not in the lake. {' '.join(f'{problem}.' for problem in problems[:3])}",
+                "Check that the questions belong to this corpus, or let more go with --tolerate.",
+            )
+        return tuple(kept), tuple(problems)
+
+    def results(
+        self, questions: Sequence[Question], done: Collection[tuple[str, str]], progress: Progress
+    ) -> Iterator[list[QuestionResult]]:
+        """The results, a chunk of questions at a time.
+
+        Args:
+            done: system and question of results that are there already.
+        """
+        names = [system.name for system in self.systems]
+        left = [item for item in questions if any((name, item.question_id) not in done for name in names)]
+        timed = {item.question_id for item in questions[:: max(1, len(questions) // max(1, self.timed))][: self.timed]}
+        progress.start("evaluating", self.dataset.name, len(left))
+        by_space: dict[str, list[Question]] = {}
+        for question in left:
+            by_space.setdefault(question.space, []).append(question)
+        for space in sorted(by_space):
+            mine = by_space[space]
+            for start in range(0, len(mine), self.chunk):
+                chunk = mine[start : start + self.chunk]
+                rows = self._chunk_results(space, chunk, timed)
+                progress.advance(len(chunk))
+                yield [row for row in rows if (row.system, row.question_id) not in done]
+        progress.finish()
+
+    def _chunk_results(self, space: str, questions: Sequence[Question], timed: Collection[str]) -> list[QuestionResult]:
+        searches: dict[str, Search] = {}
+        rows = []
+        for system in self.systems:
+            opened = self._space(space, system.snapshot)
+            if system.snapshot not in searches:
+                searches[system.snapshot] = opened.client.batch([question.text for question in questions], DEPTH)
+            search = searches[system.snapshot]
+            ranked = [
+                opened.ranker.rank(system, search, number, question.text, DEPTH)
+                for number, question in enumerate(questions)
+            ]
+            for question, hits in zip(questions, search.hits(ranked), strict=True):
+                latency = self._latency(opened, system, question) if question.question_id in timed else None
+                rows.append(self._scored(opened, system, question, hits, latency))
+        return rows
+
+    def _scored(
+        self, opened: _Space, system: System, question: Question, hits: Sequence[Hit], latency: float | None
+    ) -> QuestionResult:
+        shown = list(shown_passages(hits))
+        metrics: dict[str, float] = {}
+        ranks: list[int] = []
+        if question.gold:
+            ranks = self._ranks(opened, question.gold, shown)
+            metrics |= retrieval_metrics(ranks)
+        if question.facts:
+            metrics |= fact_metrics(fact_ranks([self._located(opened, item) for item in question.facts], shown))
+        if question.outdated:
+            current = [item for item in question.gold if item not in question.outdated]
+            metrics |= freshness_metrics(
+                self._ranks(opened, current, shown), self._ranks(opened, question.outdated, shown)
+            )
+        read = hits[: self.settings.answer.passages]
+        metrics["context_tokens"] = float(sum(self._counted(read)))
+        answer = None
+        if system.name in self.answered:
+            given = opened.client.answer(question.text, read, self._encode)
+            answer = GivenAnswer(
+                text=given.text,
+                refused=given.refused,
+                answered_by=given.answered_by,
+                calls=given.usage.calls,
+                prompt_tokens=given.usage.prompt_tokens,
+                completion_tokens=given.usage.completion_tokens,
+            )
+            metrics |= self._answer_metrics(question, given)
+        first = shown[:KEPT]
+        documents = {hit.passage_id: hit.span.document_id for hit in hits} | {
+            other.passage_id: other.span.document_id for hit in hits for other in hit.further
         }
-        return {
-            "dataset": self.dataset,
-            "questions": self.questions,
-            "snapshot": self.snapshot,
-            "embedder": self.embedder,
-            "systems": systems,
-        }
+        return QuestionResult(
+            system=system.name,
+            question_id=question.question_id,
+            kind=question.kind,
+            answerable=question.answerable,
+            metrics=metrics,
+            passages=tuple(item.passage_id for item in first),
+            documents=tuple(dict.fromkeys(documents[item.passage_id] for item in first)),
+            gold_ranks=tuple(ranks),
+            answer=answer,
+            latency_ms=latency,
+        )
 
+    def _answer_metrics(self, question: Question, given: Answer) -> dict[str, float]:
+        metrics = {"refused": float(given.refused)}
+        if question.answerable and question.answers:
+            said = "" if given.refused else given.text
+            metrics |= answer_metrics(said, question.answers)
+            if self.judge:
+                metrics["judged"] = float(self.judge.accepts(question.text, question.answers, said))
+        return metrics
 
-def _shown_paths(hits: Sequence[Hit]) -> Iterator[str]:
-    """Documents in the order in which a reader is shown them: a near-duplicate's takes the rank after its family's."""
-    for hit in hits:
-        yield hit.location.path
-        yield from (other.location.path for other in hit.further)
+    def _latency(self, opened: _Space, system: System, question: Question) -> float | None:
+        """Milliseconds of one query by itself, its embedding included; a baseline's index is not the lake's to time."""
+        if system.name == BM25:
+            return None
+        started = time.perf_counter()
+        search = opened.client.batch([question.text], _TIMED_K, channels=system.channels)
+        search.hits([opened.ranker.rank(system, search, 0, question.text, _TIMED_K)])
+        return (time.perf_counter() - started) * 1000
 
+    def _space(self, space: str, snapshot: str) -> _Space:
+        if (space, snapshot) not in self._spaces:
+            client = self.open_client(space, snapshot)
+            passages = client.passages()
+            self._spaces[space, snapshot] = _Space(
+                client, Ranker(lambda: passages, self.settings.retrieval.fusion), GoldFinder(passages)
+            )
+        return self._spaces[space, snapshot]
 
-def evaluate(client: MemoryClient, dataset: Dataset, progress: Progress) -> EvaluationResult:
-    """Score every system on the snapshot that ``client`` reads; ranks count distinct documents."""
-    manifest = client.snapshot
-    progress.start("embedding questions", dataset.name, len(dataset.questions))
-    vectors = client.embed([question.text for question in dataset.questions])
-    progress.start("evaluating", dataset.name, len(dataset.questions))
-    rows = []
-    for question, vector in zip(dataset.questions, vectors, strict=True):
-        for system, channels in SYSTEMS.items():
-            hits = client.search(question.text, k=max(RECALL_AT) * _SPARE, channels=channels, vector=vector)
-            ranked = ranked_documents(_shown_paths(hits))[: max(RECALL_AT)]
-            metrics = {f"recall@{k}": recall_at(ranked, question.gold, k) for k in RECALL_AT}
-            rows.append(QuestionResult(system, question.question_id, tuple(ranked), metrics))
-        progress.advance(1)
-    progress.finish()
-    return EvaluationResult(
-        dataset.name, manifest.snapshot_id, dict(manifest.embedder), len(dataset.questions), tuple(rows)
-    )
+    def _ranks(self, opened: _Space, gold: Sequence[Evidence], shown: Sequence[Shown]) -> list[int]:
+        return gold_ranks([self._located(opened, item) for item in gold], shown, self.dataset.unit)
+
+    @staticmethod
+    def _located(opened: _Space, evidence: Evidence) -> Located:
+        """Where the evidence is; what this snapshot does not have is never found."""
+        return opened.finder.locate(evidence) or Located(frozenset())
+
+    def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of texts, each embedded once: passages come up for many questions."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        if new:
+            embedder = next(iter(self._spaces.values())).client
+            self._vectors.update(zip(new, embedder.embed(new), strict=True))
+        return np.stack([self._vectors[text] for text in texts])
+
+    def _counted(self, hits: Sequence[Hit]) -> list[int]:
+        new = {hit.passage_id: hit.text for hit in hits if hit.passage_id not in self._tokens}
+        if new:
+            self._tokens.update(zip(new, self.count_tokens(list(new.values())), strict=True))
+        return [self._tokens[hit.passage_id] for hit in hits]

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,11 @@ from errors import ModelError, ModelUnavailable
 from memory.blocks import CODE, LIST, TABLE, trim
 from memory.endpoint import endpoint_errors, open_endpoint
 from memory.segmentation import sentences
-from retrieval.model import Citation, Hit, Span
+from retrieval.model import NO_USAGE, Citation, Hit, Span, Usage
 from warehouse.settings import AnswerSettings
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletion
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -43,6 +46,7 @@ class Drafted:
     text: str
     citations: tuple[Citation, ...]
     refused: bool
+    usage: Usage = NO_USAGE
 
 
 class Answerer(Protocol):
@@ -68,9 +72,9 @@ def open_answerer(settings: AnswerSettings) -> Answerer:
     return ExtractiveAnswerer(settings.min_similarity)
 
 
-def refusal() -> Drafted:
+def refusal(usage: Usage = NO_USAGE) -> Drafted:
     """No answer."""
-    return Drafted(REFUSAL, (), True)
+    return Drafted(REFUSAL, (), True, usage)
 
 
 class ExtractiveAnswerer:
@@ -149,9 +153,10 @@ class OpenAIAnswerer:
             f'<passage number="{number}" title={_defuse(json.dumps(hit.title))}>\n{_defuse(hit.text)}\n</passage>'
             for number, hit in enumerate(hits, 1)
         )
-        reply = _parsed(self._complete(f"{fenced}\n\nQuestion: {question}"))
+        content, usage = self._complete(f"{fenced}\n\nQuestion: {question}")
+        reply = _parsed(content)
         if not reply.get("answerable"):
-            return refusal()
+            return refusal(usage)
         citations: list[Citation] = []
         renumbered: dict[int, int] = {}
         for item in reply["citations"]:
@@ -161,10 +166,10 @@ class OpenAIAnswerer:
                 renumbered.setdefault(number, len(citations) + 1)
                 citations.append(_citation(len(citations) + 1, hits[number - 1], *located))
         if not citations:
-            return refusal()
-        return Drafted(_renumber(reply["answer"], renumbered), tuple(citations), False)
+            return refusal(usage)
+        return Drafted(_renumber(reply["answer"], renumbered), tuple(citations), False, usage)
 
-    def _complete(self, content: str) -> str:
+    def _complete(self, content: str) -> tuple[str, Usage]:
         from openai import BadRequestError
 
         messages: Any = [{"role": "system", "content": _PROMPT}, {"role": "user", "content": content}]
@@ -179,7 +184,13 @@ class OpenAIAnswerer:
                 )
             except BadRequestError:  # a server without structured outputs; the prompt asks for JSON anyway
                 response = self._client.chat.completions.create(model=self.name, messages=messages, temperature=0)
-            return str(response.choices[0].message.content or "")
+            return str(response.choices[0].message.content or ""), usage_of(response)
+
+
+def usage_of(response: ChatCompletion) -> Usage:
+    """What one call took; an endpoint need not say it."""
+    told = response.usage
+    return Usage(1, told.prompt_tokens if told else 0, told.completion_tokens if told else 0)
 
 
 def _parsed(text: str) -> dict[str, Any]:

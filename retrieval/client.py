@@ -7,8 +7,7 @@ and moves to it; a query that runs keeps the one it began with, so no result mix
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,35 +18,18 @@ from numpy.typing import NDArray
 
 from errors import InvalidQuery, ModelError, SettingsError, SnapshotError
 from graph.compiled import CompiledGraph
-from graph.linking import link_question
-from memory.embedding import Embedder, EmbedderSpec, open_embedder
-from retrieval.answers import Answerer, open_answerer
-from retrieval.families import NO_FAMILIES, Shown, collapse
-from retrieval.fusion import fuse
-from retrieval.model import CHANNELS, Answer, Filters, FurtherSource, Hit, Location, Span
-from retrieval.tables import Ranking, SearchedTable, where_clause
+from memory.embedding import Embedder, open_embedder
+from retrieval.answers import Answerer, Encode, open_answerer
+from retrieval.model import CHANNELS, Answer, Filters, Hit
+from retrieval.search import Search, View
+from retrieval.tables import SearchedTable
 from warehouse.layout import LakeLayout
 from warehouse.settings import DEFAULT_FILE, Settings, load_settings, unknown_name
 from warehouse.snapshots import Manifest, current_manifest, manifest_as_of, parse_moment, read_manifest
 
 T = TypeVar("T")
 
-_NOTHING_LINKED = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    """One space of one snapshot, opened."""
-
-    manifest: Manifest
-    table: SearchedTable
-    graph: CompiledGraph
-    full: int
-    """How many candidates fill a channel's list."""
-
-    @property
-    def embedder(self) -> EmbedderSpec:
-        return EmbedderSpec(**self.manifest.embedder)
+PASSAGE_COLUMNS = ("passage_id", "source", "path", "char_start", "char_end", "text", "title")
 
 
 class MemoryClient:
@@ -58,10 +40,11 @@ class MemoryClient:
         layout: LakeLayout,
         settings: Settings,
         space: str = "default",
-        snapshot: str | None = None,
+        snapshot: str | Manifest | None = None,
         embedder: Embedder | None = None,
         answerer: Answerer | None = None,
     ) -> None:
+        """As :meth:`open`; ``snapshot`` may also be a manifest that is not published."""
         self._layout = layout
         self._settings = settings
         self._space = space
@@ -71,8 +54,8 @@ class MemoryClient:
         self._answerer = answerer
         self._lock = threading.Lock()
         self._seen: tuple[int, int] | None = None
-        self._current: _View | None = None
-        self._past: dict[str, _View] = {}
+        self._current: View | None = None
+        self._past: dict[str, View] = {}
         self._view(None)
 
     @classmethod
@@ -140,11 +123,9 @@ class MemoryClient:
             SnapshotError: there is no snapshot as of that time, or it is damaged.
         """
         wanted = self._channels(channels)
-        count = self._settings.retrieval.k if k is None else k
+        count = self._counted(k)
         if not query.strip():
             raise InvalidQuery("The query is empty.", "Ask something.")
-        if count < 1:
-            raise InvalidQuery(f"k is {count}.", "Ask for at least one passage.")
         return self._read(as_of, lambda view: self._search(view, query, count, filters, wanted, vector))
 
     def ask(self, question: str, filters: Filters | None = None, as_of: str | date | datetime | None = None) -> Answer:
@@ -157,12 +138,17 @@ class MemoryClient:
             raise InvalidQuery("The question is empty.", "Ask something.")
         return self._read(as_of, lambda view: self._ask(view, question, filters))
 
-    def _ask(self, view: _View, question: str, filters: Filters | None) -> Answer:
+    def _ask(self, view: View, question: str, filters: Filters | None) -> Answer:
         vector = self._embed(view, question)
         hits = self._search(view, question, self._settings.answer.passages, filters, CHANNELS, vector)
+        return self._answered(view, question, hits, vector, self._embedder_of(view).encode)
+
+    def _answered(
+        self, view: View, question: str, hits: Sequence[Hit], vector: NDArray[np.float32], encode: Encode
+    ) -> Answer:
         if self._answerer is None:
             self._answerer = open_answerer(self._settings.answer)
-        drafted = self._answerer.answer(question, hits, lambda texts: self._embedder_of(view).encode(texts), vector)
+        drafted = self._answerer.answer(question, hits, encode, vector)
         return Answer(
             question=question,
             text=drafted.text,
@@ -171,7 +157,66 @@ class MemoryClient:
             answered_by=self._answerer.name,
             snapshot_id=view.manifest.snapshot_id,
             as_of=view.manifest.as_of,
+            usage=drafted.usage,
         )
+
+    def search_many(
+        self,
+        queries: Sequence[str],
+        k: int | None = None,
+        filters: Filters | None = None,
+        channels: Sequence[str] | None = None,
+        as_of: str | date | datetime | None = None,
+    ) -> list[list[Hit]]:
+        """What :meth:`search` gives for each of the queries, in a fraction of the time: embedded and searched together.
+
+        Raises:
+            As :meth:`search`.
+        """
+        wanted = self._channels(channels)
+        count = self._counted(k)
+
+        def found(view: View) -> list[list[Hit]]:
+            batch = self.batch(queries, count, filters, channels, view)
+            fusion = self._settings.retrieval.fusion
+            return batch.hits([batch.rank(number, count, wanted, fusion) for number in range(len(queries))])
+
+        return self._read(as_of, found)
+
+    def batch(
+        self,
+        queries: Sequence[str],
+        k: int | None = None,
+        filters: Filters | None = None,
+        channels: Sequence[str] | None = None,
+        view: View | None = None,
+    ) -> Search:
+        """Queries whose candidates are found once, to be ranked under several channels and fusion settings.
+
+        Raises:
+            As :meth:`search`.
+        """
+        wanted = self._channels(channels)
+        count = self._counted(k)
+        if any(not query.strip() for query in queries):
+            raise InvalidQuery("A query is empty.", "Ask something.")
+        seen = view or self._view(None)
+        vectors = self._embedder_of(seen).encode(queries) if queries and seen.needs_vectors(wanted) else None
+        return Search(seen, queries, vectors, wanted, count, filters)
+
+    def passages(self) -> list[dict[str, Any]]:
+        """Every passage of the snapshot, in no order: id, source, path, place in the document, text and title."""
+        return self._view(None).table.columns(PASSAGE_COLUMNS)
+
+    def answer(self, question: str, hits: Sequence[Hit], encode: Encode | None = None) -> Answer:
+        """Answer from these passages, as :meth:`ask` does from those that it finds itself.
+
+        Args:
+            encode: texts to vectors in place of the embedder, for who remembers them.
+        """
+        view = self._view(None)
+        embed = encode or self._embedder_of(view).encode
+        return self._answered(view, question, hits, embed([question])[0], embed)
 
     def embed(self, queries: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of many queries at once, to be passed to :meth:`search`; shape ``(len(queries), dimensions)``."""
@@ -191,7 +236,7 @@ class MemoryClient:
     ) -> None:
         self.close()
 
-    def _read(self, as_of: str | date | datetime | None, query: Callable[[_View], T]) -> T:
+    def _read(self, as_of: str | date | datetime | None, query: Callable[[View], T]) -> T:
         """Run a query on one snapshot.
 
         Where the client follows what is published and a sweep takes the old snapshot from under the query, the query is
@@ -208,46 +253,23 @@ class MemoryClient:
 
     def _search(
         self,
-        view: _View,
+        view: View,
         query: str,
         k: int,
         filters: Filters | None,
         channels: Sequence[str],
         vector: NDArray[np.float32] | None,
     ) -> list[Hit]:
-        where = where_clause(filters)
-        use_graph = "graph" in channels and view.graph.passages > 0
-        needs_vector = "dense" in channels or (use_graph and "lexical" not in channels)
-        if needs_vector and vector is None:
+        if vector is None and view.needs_vectors(channels):
             vector = self._embed(view, query)
-        text = query if "lexical" in channels else None
-        limit = max(view.full, k)
-        dense, lexical = view.table.search(vector if needs_vector else None, text, limit, where)
-        rankings = {"dense": dense, "lexical": lexical}
-        searched: dict[str, Ranking] = {name: rankings[name] for name in channels if name in rankings}
-        allowed = view.table.ids_where(where) if where and use_graph else None
-        linked = link_question(query, view.graph) if use_graph else _NOTHING_LINKED
-        families = view.table.families() if self._settings.retrieval.collapse_duplicates else NO_FAMILIES
-        if where and families.members and allowed is None:
-            allowed = view.table.ids_where(where)
-        wanted = k
-        while True:
-            fused = fuse(
-                searched=searched,
-                start=searched or {"dense": dense},
-                graph=view.graph if use_graph else None,
-                linked=linked,
-                settings=self._settings.retrieval.fusion,
-                full=limit,
-                k=wanted,
-                allowed=allowed if use_graph else None,
-            )
-            shown = collapse(fused.ids, fused.scores, families, allowed)[:k]
-            if len(shown) >= k or len(fused.ids) < wanted:
-                break
-            wanted *= 2  # the families of some were among them
-        rows = view.table.rows([key for item in shown for key in (item.key, *item.others)])
-        return [_hit(rank, item, rows, fused.ranks) for rank, item in enumerate(shown, 1)]
+        found = Search(view, [query], None if vector is None else vector[np.newaxis], channels, k, filters)
+        return found.hits([found.rank(0, k, channels, self._settings.retrieval.fusion)])[0]
+
+    def _counted(self, k: int | None) -> int:
+        count = self._settings.retrieval.k if k is None else k
+        if count < 1:
+            raise InvalidQuery(f"k is {count}.", "Ask for at least one passage.")
+        return count
 
     def _channels(self, channels: Sequence[str] | None) -> tuple[str, ...]:
         if not channels:
@@ -257,11 +279,11 @@ class MemoryClient:
                 raise unknown_name("channel", name, list(CHANNELS))
         return tuple(name for name in CHANNELS if name in channels)
 
-    def _embed(self, view: _View, text: str) -> NDArray[np.float32]:
+    def _embed(self, view: View, text: str) -> NDArray[np.float32]:
         vector: NDArray[np.float32] = self._embedder_of(view).encode([text])[0]
         return vector
 
-    def _embedder_of(self, view: _View) -> Embedder:
+    def _embedder_of(self, view: View) -> Embedder:
         """The embedder of a snapshot, loaded once; vectors of two are never compared."""
         identity = view.embedder.identity
         if self._given is not None:
@@ -277,14 +299,17 @@ class MemoryClient:
                 self._embedders[identity] = open_embedder(view.embedder)
             return self._embedders[identity]
 
-    def _view(self, as_of: str | date | datetime | None) -> _View:
+    def _view(self, as_of: str | date | datetime | None) -> View:
         """The snapshot to read, opened; the published one is opened anew when ``CURRENT`` has moved."""
         if as_of is not None:
             return self._past_view(manifest_as_of(self._layout, parse_moment(as_of)))
         with self._lock:
             if self._pinned is not None:
                 if self._current is None:
-                    self._current = self._open(read_manifest(self._layout, self._pinned))
+                    pinned = self._pinned
+                    self._current = self._open(
+                        read_manifest(self._layout, pinned) if isinstance(pinned, str) else pinned
+                    )
                 return self._current
             while True:
                 stamp = self._stamp()
@@ -300,7 +325,7 @@ class MemoryClient:
                 else:  # else CURRENT has moved on while what it named was opened
                     self._seen = stamp
 
-    def _past_view(self, manifest: Manifest) -> _View:
+    def _past_view(self, manifest: Manifest) -> View:
         with self._lock:
             if self._current is not None and self._current.manifest.snapshot_id == manifest.snapshot_id:
                 return self._current
@@ -308,13 +333,14 @@ class MemoryClient:
                 self._past[manifest.snapshot_id] = self._open(manifest)
             return self._past[manifest.snapshot_id]
 
-    def _open(self, manifest: Manifest) -> _View:
+    def _open(self, manifest: Manifest) -> View:
         state = manifest.space(self._space)
-        return _View(
+        return View(
             manifest=manifest,
             table=SearchedTable(self._layout, self._space, state.table, state.version),
             graph=CompiledGraph.load(self._layout.graph(state.graph)),
             full=min(self._settings.retrieval.candidates, max(state.passages, 1)),
+            collapse_duplicates=self._settings.retrieval.collapse_duplicates,
         )
 
     def _stamp(self) -> tuple[int, int] | None:
@@ -324,39 +350,3 @@ class MemoryClient:
         except FileNotFoundError:
             return None
         return status.st_ino, status.st_mtime_ns
-
-
-def _hit(rank: int, shown: Shown, rows: Mapping[str, dict[str, Any]], ranks: Mapping[str, Mapping[str, int]]) -> Hit:
-    row = rows[shown.key]
-    return Hit(
-        rank=rank,
-        score=shown.score,
-        passage_id=row["passage_id"],
-        text=row["text"],
-        title=row["title"],
-        location=_location(row),
-        span=_span(row),
-        kind=row["kind"],
-        channel_ranks={
-            name: min(places[key] for key in shown.found if key in places)
-            for name, places in ranks.items()
-            if any(key in places for key in shown.found)
-        },
-        further=tuple(FurtherSource(key, _location(rows[key]), _span(rows[key])) for key in shown.others),
-    )
-
-
-def _location(row: Mapping[str, Any]) -> Location:
-    return Location(
-        source=row["source"],
-        path=row["path"],
-        title=row["title"],
-        heading=row["heading"],
-        page=row["page"],
-        author=row["author"],
-        document_date=row["document_date"],
-    )
-
-
-def _span(row: Mapping[str, Any]) -> Span:
-    return Span(row["document_id"], row["revision_id"], row["char_start"], row["char_end"])

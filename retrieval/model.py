@@ -85,6 +85,26 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What calls of a language model took, as the endpoint reports it."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+
+NO_USAGE = Usage()
+"""Where no model was asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class Citation:
     """A quote that supports an answer, with its exact span."""
 
@@ -120,6 +140,8 @@ class Answer:
     """``extractive`` or the model's name."""
     snapshot_id: str
     as_of: datetime
+    usage: Usage = NO_USAGE
+    """What asking a model took; nothing without one."""
 
     def as_record(self) -> dict[str, Any]:
         """Plain values for JSON."""

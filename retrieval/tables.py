@@ -32,6 +32,9 @@ T = TypeVar("T")
 _KEPT_ROWS = 4096
 """Rows of hits that are kept in memory."""
 
+_SIDE_BY_SIDE = 8
+"""Queries that are searched at once."""
+
 _HIT_COLUMNS = [
     "passage_id",
     "document_id",
@@ -79,13 +82,21 @@ class SearchedTable:
         self._families: Families | None = None
 
     def search(
-        self, vector: NDArray[np.float32] | None, text: str | None, limit: int, where: str | None
-    ) -> tuple[Ranking, Ranking]:
-        """Dense and lexical candidates; ``None`` leaves a channel out.
+        self,
+        vectors: NDArray[np.float32] | None,
+        texts: Sequence[str] | None,
+        limit: int,
+        where: str | None,
+    ) -> list[tuple[Ranking, Ranking]]:
+        """Dense and lexical candidates of each query; ``None`` leaves a channel out.
 
         Dense scores are cosines, lexical scores BM25 with English stemming and stop words.
         """
-        return self._run(self._search(vector, text, limit, where))
+        count = len(vectors) if vectors is not None else len(texts or ())
+        queries = [
+            (None if vectors is None else vectors[row], None if texts is None else texts[row]) for row in range(count)
+        ]
+        return self._run(self._search(queries, limit, where))
 
     def rows(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What is shown of these passages, by id; rows that were read are kept, as a version never changes."""
@@ -124,10 +135,15 @@ class SearchedTable:
         return rows
 
     async def _search(
-        self, vector: NDArray[np.float32] | None, text: str | None, limit: int, where: str | None
-    ) -> tuple[Ranking, Ranking]:
-        dense, lexical = await asyncio.gather(self._dense(vector, limit, where), self._lexical(text, limit, where))
-        return dense, lexical
+        self, queries: Sequence[tuple[NDArray[np.float32] | None, str | None]], limit: int, where: str | None
+    ) -> list[tuple[Ranking, Ranking]]:
+        places = asyncio.Semaphore(_SIDE_BY_SIDE)
+
+        async def one(vector: NDArray[np.float32] | None, text: str | None) -> tuple[Ranking, Ranking]:
+            async with places:
+                return await asyncio.gather(self._dense(vector, limit, where), self._lexical(text, limit, where))
+
+        return await asyncio.gather(*(one(vector, text) for vector, text in queries))
 
     async def _dense(self, vector: NDArray[np.float32] | None, limit: int, where: str | None) -> Ranking:
         if vector is None:

@@ -19,8 +19,9 @@ import hypothesis
 import pytest
 from example import bundled_embedder, example_lake  # noqa: F401
 
-from derivation.checks import CHECKS, CheckResult
+from derivation.checks import CheckResult
 from derivation.documents import refresh_documents
+from derivation.gate import GATE
 from derivation.lake import Lake
 from derivation.progress import Progress
 from derivation.settling import refresh_derived, refresh_served
@@ -83,7 +84,7 @@ def refresh_source(lake: Lake, source: SourceSettings) -> None:
 
 def run_checks(lake: Lake, candidate: Manifest) -> list[CheckResult]:
     """Every blocking check, its verdict noted."""
-    results = [check(lake, candidate) for check in CHECKS.values()]
+    results = [check(lake, candidate) for check in GATE.values()]
     for result in results:
         record_checks(lake, candidate, [result])
     return results

@@ -21,9 +21,9 @@ from conftest import REPOSITORY, Workspace, build_lake, kept_open, python, refre
 from crashing import QUERIES, START, Reader, Reading, ended
 from openai_server import OpenAIServer
 
-from derivation.checks import CHECKS
 from derivation.digest import lake_digest
 from derivation.documents import refresh_documents
+from derivation.gate import GATE
 from derivation.lake import Lake
 from derivation.retention import enforce_retention
 from derivation.settling import refresh_served
@@ -362,7 +362,7 @@ def test_what_another_process_reads_between_the_steps_of_a_run_mixes_no_states(w
     make_candidate(lake)
     intrude("candidate")
     candidate, results = check_candidate(lake)
-    assert len(results) == len(CHECKS)
+    assert len(results) == len(GATE)
     assert all(result.passed for result in results)
     intrude("checks")
     assert publish_latest(lake) == (candidate, True)

@@ -173,6 +173,55 @@ class AnswerSettings(Section):
         0.4, ge=-1, le=1, description="For extractive: below this cosine to the question nothing is an answer."
     )
     timeout_seconds: float = Field(60.0, gt=0, description="For openai: how long one call may take.")
+    price_per_million_prompt_tokens: float | None = Field(
+        None, ge=0, description="What the endpoint charges, in your currency; an evaluation tells the cost by it."
+    )
+    price_per_million_completion_tokens: float | None = Field(None, ge=0, description="The same for what it writes.")
+
+
+class EvaluatedDatasetSettings(Section):
+    """A dataset that the asset `qa_evaluation` evaluates; a Dagster partition."""
+
+    name: str = Field(pattern=NAME_PATTERN, description="Unique name, as in results.")
+    path: Path = Field(description="Its folder or file, relative to this file.")
+    format: str = Field("", description="Its format (`memlake eval run --help`); by default told from the files.")
+
+
+class CanarySettings(Section):
+    """Questions that every new snapshot must answer about as well as the published one, or it is held back."""
+
+    questions: Path | None = Field(None, description="A file of your own questions (docs/evaluation.md).")
+    metric: str = Field("recall@5", description="What is compared, question by question.")
+    margin: float = Field(0.02, ge=0, le=1, description="How much worse the mean may get.")
+    confidence: float = Field(
+        0.95, gt=0.5, lt=1, description="How sure it must be that it got worse by more than the margin."
+    )
+
+
+class JudgeSettings(Section):
+    """A language model that judges answers."""
+
+    model: str | None = Field(None, description="Its name; without one nothing is judged.")
+    base_url: str | None = Field(None, description="The endpoint; the key comes from OPENAI_API_KEY.")
+    timeout_seconds: float = Field(60.0, gt=0, description="How long one call may take.")
+
+
+class EvaluationSettings(Section):
+    """Batch evaluation."""
+
+    datasets: tuple[EvaluatedDatasetSettings, ...] = Field((), description="What the schedule evaluates.")
+    tolerated: float = Field(0.05, ge=0, lt=1, description="Share of a dataset's entries that may be unusable.")
+    schedule: str = Field("0 5 * * 0", description="Cron expression of the evaluation of every dataset.")
+    canary: CanarySettings = Field(default_factory=CanarySettings)
+    judge: JudgeSettings = Field(default_factory=JudgeSettings)
+
+    @model_validator(mode="after")
+    def _unique_datasets(self) -> EvaluationSettings:
+        names = [dataset.name for dataset in self.datasets]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two datasets are named '{name}'")
+        return self
 
 
 class DagsterSettings(Section):
@@ -204,6 +253,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)
     answer: AnswerSettings = Field(default_factory=AnswerSettings)
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     dagster: DagsterSettings = Field(default_factory=DagsterSettings)
 
     @model_validator(mode="after")
@@ -323,8 +373,13 @@ def _anchored(settings: Settings, folder: Path) -> Settings:
         source if "://" in source.url else source.model_copy(update={"url": str(anchored(Path(source.url)))})
         for source in settings.sources
     )
+    evaluation = settings.evaluation
+    datasets = tuple(item.model_copy(update={"path": anchored(item.path)}) for item in evaluation.datasets)
+    questions = evaluation.canary.questions
+    canary = evaluation.canary.model_copy(update={"questions": anchored(questions) if questions else None})
     return settings.model_copy(
         update={
+            "evaluation": evaluation.model_copy(update={"datasets": datasets, "canary": canary}),
             "lake": settings.lake.model_copy(update={"root": anchored(settings.lake.root)}),
             "dagster": settings.dagster.model_copy(update={"home": anchored(settings.dagster.home)}),
             "sources": sources,

@@ -111,6 +111,23 @@ def rollback(snapshot: SnapshotArgument, config: ConfigOption = None, as_json: J
         out().print(f"Published {manifest.snapshot_id} (before: {before}). The next change to a source builds on it.")
 
 
+@app.command()
+def accept(
+    reason: Annotated[str, typer.Option("--reason", help="Why it is as it should be; recorded.")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish the state that the canary questions hold back; every other check must pass."""
+    from derivation.lake import Lake
+    from derivation.snapshot import publish_present
+
+    published = publish_present(Lake(settings_of(config)), accepted=reason)
+    if as_json:
+        print_json({"published": published.snapshot_id, "reason": reason})
+    else:
+        out().print(f"Published {published.snapshot_id}; recorded: {reason}", markup=False)
+
+
 @app.command("pin")
 def pin_snapshot(
     snapshot: SnapshotArgument,

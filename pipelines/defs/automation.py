@@ -7,12 +7,13 @@ import dagster as dg
 from derivation.documents import list_source, plan_documents
 from derivation.lake import Lake
 from errors import MemlakeError
-from pipelines.defs.jobs import maintain, refresh_source
+from pipelines.defs.jobs import evaluate, maintain, refresh_source
 from warehouse.ids import content_id
 from warehouse.settings import load_settings
 
 _SETTINGS = load_settings().dagster
 _UPKEEP = load_settings().upkeep
+_EVALUATION = load_settings().evaluation
 
 
 @dg.schedule(
@@ -34,6 +35,18 @@ upkeep = dg.ScheduleDefinition(
     execution_timezone="UTC",
     description="Compact, expire and sweep; each store is measured first and left alone where it is in shape.",
 )
+
+
+@dg.schedule(
+    job=evaluate,
+    cron_schedule=_EVALUATION.schedule,
+    execution_timezone="UTC",
+    description="Evaluate every dataset of the settings; what was evaluated before, with the same code, is not again.",
+)
+def regular_evaluation(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    when = context.scheduled_execution_time.strftime("%Y-%m-%dT%H:%M")
+    for dataset in load_settings().evaluation.datasets:
+        yield dg.RunRequest(run_key=f"{dataset.name}:{when}", partition_key=dataset.name)
 
 
 @dg.sensor(

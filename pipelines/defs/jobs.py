@@ -1,9 +1,9 @@
-"""Two jobs: bring one source up to date, and publish what all sources hold."""
+"""Jobs: bring one source up to date, publish what all sources hold, evaluate, maintain."""
 
 import dagster as dg
 
 from assets.compaction import compact_vectors_assets
-from assets.partitions import source_partitions
+from assets.partitions import dataset_partitions, source_partitions
 
 SOURCE_LAYERS = dg.AssetSelection.assets("documents", "passages", "embeddings", "mentions")
 SERVED_LAYERS = dg.AssetSelection.assets(
@@ -32,6 +32,12 @@ publish = dg.define_asset_job(
     "publish",
     SERVED_LAYERS,
     description="Aggregate entities, index vectors, compile the graph, check the candidate snapshot and publish it.",
+)
+evaluate = dg.define_asset_job(
+    "evaluate",
+    dg.AssetSelection.assets("qa_evaluation"),
+    partitions_def=dataset_partitions,
+    description="Ask every system the questions of one dataset and score what it returns.",
 )
 maintain = dg.define_asset_job(
     "maintain",
