@@ -4,14 +4,14 @@ from base64 import b64encode
 from typing import Any
 
 import dagster as dg
-from evaluation.charts import main_chart_png
 
 from assets.partitions import dataset_partitions
-from assets.reporting import outside_dagster
+from assets.reporting import EVALUATION_POOL, outside_dagster
 from assets.snapshots import published_snapshot
 from derivation.evaluations import evaluate_configured
 from derivation.lake import Lake
 from errors import MemlakeError, MissingExtra, Transient
+from evaluation.charts import main_chart_png
 from evaluation.output import SHOWN, comparisons, summary_of
 from evaluation.record import EvaluatedRun
 from evaluation.statistics import Comparison
@@ -23,6 +23,7 @@ from evaluation.summary import Summary
     group_name="evaluate",
     kinds={"duckdb"},
     partitions_def=dataset_partitions,
+    pool=EVALUATION_POOL,
     code_version="1",
 )
 def qa_evaluation(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:

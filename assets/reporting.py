@@ -24,6 +24,9 @@ WAREHOUSE_POOL = "warehouse"
 UPKEEP_POOL = "upkeep"
 """Assets that rewrite a store run one at a time; the lake's work lock keeps them apart from all others."""
 
+EVALUATION_POOL = "evaluation"
+"""One evaluation at a time; it holds no lock of the lake, so builds go on meanwhile."""
+
 RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 """For what fails in passing: an unanswering source or model."""
 

@@ -27,7 +27,7 @@ from evaluation.dataset import CorpusDocument, Dataset, Question
 from evaluation.datasets import read_dataset
 from evaluation.judge import open_judge
 from evaluation.record import EvaluatedRun, RunRecord, StepCost, digest
-from evaluation.run import Evaluation
+from evaluation.run import AS_OF, Evaluation
 from evaluation.systems import FUSED, System, parse_systems
 from memory.embedding import BUNDLED_MODEL, BUNDLED_SHA256
 from retrieval import MemoryClient
@@ -35,7 +35,7 @@ from warehouse.database import Warehouse
 from warehouse.ids import content_id
 from warehouse.layout import LakeLayout
 from warehouse.settings import JudgeSettings, Settings, unknown_name
-from warehouse.snapshots import Manifest, current_manifest, read_manifest
+from warehouse.snapshots import Manifest, current_manifest, manifest_as_of, parse_moment, read_manifest
 
 _PACKAGES = ("derivation", "evaluation", "graph", "memory", "retrieval", "sources", "warehouse")
 
@@ -182,9 +182,9 @@ def _evaluate(
     judge = open_judge(plan.judge)
 
     def open_client(space: str, snapshot: str) -> MemoryClient:
-        return MemoryClient(
-            lake.layout, lake.settings, space, snapshot or manifest, None if snapshot else lake.embedder
-        )
+        asked = _asked(lake.layout, snapshot, manifest)
+        same = asked.embedder == manifest.embedder
+        return MemoryClient(lake.layout, lake.settings, space, asked, lake.embedder if same else None)
 
     evaluation = Evaluation(
         dataset=plan.dataset,
@@ -208,6 +208,13 @@ def _evaluate(
     for rows in evaluation.results(questions, done, progress):
         add_results(results, record.run_id, rows)
     return finish_run(results, record.run_id)
+
+
+def _asked(layout: LakeLayout, snapshot: str, own: Manifest) -> Manifest:
+    """The snapshot that is asked; see ``evaluation.run.OpenClient``."""
+    if snapshot.startswith(AS_OF):
+        return manifest_as_of(layout, parse_moment(snapshot.removeprefix(AS_OF)))
+    return read_manifest(layout, snapshot) if snapshot else own
 
 
 def _record(

@@ -94,6 +94,8 @@ class Question:
     """The dataset's question type."""
     space: str = DEFAULT_SPACE
     answerable: bool = True
+    as_of: str = ""
+    """Asked of the snapshot of that date, for questions about what was known then; empty for the run's own."""
 
 
 @dataclass(frozen=True, slots=True)

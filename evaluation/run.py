@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from errors import DocumentRejected
+from errors import DocumentRejected, SnapshotError
 from evaluation.dataset import Dataset, Evidence, Problem, Question
 from evaluation.judge import Judge
 from evaluation.matching import GoldFinder, Located, Shown, fact_ranks, gold_ranks, shown_passages
@@ -37,8 +37,11 @@ _TIMED = 50
 
 _TIMED_K = 10
 
+AS_OF = "as-of:"
+"""Before a date, in place of a snapshot's id."""
+
 OpenClient = Callable[[str, str], MemoryClient]
-"""Space and snapshot (empty for the run's own) to a client."""
+"""Space and snapshot to a client; the snapshot is an id, ``as-of:`` with a date, or empty for the run's own."""
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 
@@ -121,7 +124,13 @@ class Evaluation:
         """
         kept, problems = [], []
         for question in self.dataset.questions:
-            finder = self._space(question.space, "").finder
+            try:
+                finder = self._space(question.space, _snapshot_of(question)).finder
+            except SnapshotError as error:
+                if not question.as_of:
+                    raise
+                problems.append(Problem(f"question {question.question_id}", error.message.rstrip(".")))
+                continue
             missing = [
                 item for item in (*question.gold, *question.outdated, *question.facts) if not finder.locate(item)
             ]
@@ -150,26 +159,29 @@ class Evaluation:
         left = [item for item in questions if any((name, item.question_id) not in done for name in names)]
         timed = {item.question_id for item in questions[:: max(1, len(questions) // max(1, self.timed))][: self.timed]}
         progress.start("evaluating", self.dataset.name, len(left))
-        by_space: dict[str, list[Question]] = {}
+        by_view: dict[tuple[str, str], list[Question]] = {}
         for question in left:
-            by_space.setdefault(question.space, []).append(question)
-        for space in sorted(by_space):
-            mine = by_space[space]
+            by_view.setdefault((question.space, _snapshot_of(question)), []).append(question)
+        for space, snapshot in sorted(by_view):
+            mine = by_view[space, snapshot]
             for start in range(0, len(mine), self.chunk):
                 chunk = mine[start : start + self.chunk]
-                rows = self._chunk_results(space, chunk, timed)
+                rows = self._chunk_results(space, snapshot, chunk, timed)
                 progress.advance(len(chunk))
                 yield [row for row in rows if (row.system, row.question_id) not in done]
         progress.finish()
 
-    def _chunk_results(self, space: str, questions: Sequence[Question], timed: Collection[str]) -> list[QuestionResult]:
+    def _chunk_results(
+        self, space: str, snapshot: str, questions: Sequence[Question], timed: Collection[str]
+    ) -> list[QuestionResult]:
         searches: dict[str, Search] = {}
         rows = []
         for system in self.systems:
-            opened = self._space(space, system.snapshot)
-            if system.snapshot not in searches:
-                searches[system.snapshot] = opened.client.batch([question.text for question in questions], DEPTH)
-            search = searches[system.snapshot]
+            asked = system.snapshot or snapshot
+            opened = self._space(space, asked)
+            if asked not in searches:
+                searches[asked] = opened.client.batch([question.text for question in questions], DEPTH)
+            search = searches[asked]
             ranked = [
                 opened.ranker.rank(system, search, number, question.text, DEPTH)
                 for number, question in enumerate(questions)
@@ -274,3 +286,7 @@ class Evaluation:
         if new:
             self._tokens.update(zip(new, self.count_tokens(list(new.values())), strict=True))
         return [self._tokens[hit.passage_id] for hit in hits]
+
+
+def _snapshot_of(question: Question) -> str:
+    return f"{AS_OF}{question.as_of}" if question.as_of else ""

@@ -30,6 +30,7 @@ RANGES: Mapping[str, tuple[float, float] | tuple[int, int]] = {
     "dense_weight": (0.0, 2.0),
     "lexical_weight": (0.0, 2.0),
     "judged": (5, 50),
+    "coverage_weight": (0.0, 1.0),
     "graph_weight": (0.0, 1.0),
     "seed_passages": (5, 50),
     "entity_share": (0.0, 0.9),

@@ -113,7 +113,8 @@ class MemoryClient:
         Args:
             k: how many; by default the setting ``retrieval.k``.
             filters: which passages may be returned.
-            channels: some of ``dense``, ``lexical``, ``graph``; by default all.
+            channels: some of ``dense``, ``lexical``, ``graph``; by default all. The graph alone starts from the
+                entities that the query names.
             as_of: search what was published as of that time (UTC); a date includes its day.
             vector: the embedded query, where the caller already has it.
 
@@ -201,7 +202,7 @@ class MemoryClient:
         if any(not query.strip() for query in queries):
             raise InvalidQuery("A query is empty.", "Ask something.")
         seen = view or self._view(None)
-        vectors = self._embedder_of(seen).encode(queries) if queries and seen.needs_vectors(wanted) else None
+        vectors = self._embedder_of(seen).encode(queries) if queries and "dense" in wanted else None
         return Search(seen, queries, vectors, wanted, count, filters)
 
     def passages(self) -> list[dict[str, Any]]:
@@ -260,7 +261,7 @@ class MemoryClient:
         channels: Sequence[str],
         vector: NDArray[np.float32] | None,
     ) -> list[Hit]:
-        if vector is None and view.needs_vectors(channels):
+        if vector is None and "dense" in channels:
             vector = self._embed(view, query)
         found = Search(view, [query], None if vector is None else vector[np.newaxis], channels, k, filters)
         return found.hits([found.rank(0, k, channels, self._settings.retrieval.fusion)])[0]

@@ -1,15 +1,19 @@
 """Fusion: from what the channels found to one order of passages.
 
-No channel is best everywhere, so each query decides how far to trust a searched channel, by how sharply its scores
-fall. For the candidates of every channel, with settings in `code`:
+No channel is best everywhere, so each query decides how far to trust a channel, by how sharply its scores fall. For the
+candidates of every channel, with settings in `code`:
 
 1. ``scaled(c)``: the channel's scores to [0, 1]; the best is 1, the last of a full list is 0.
 2. ``trust(c) = 1 − mean of the `judged` best scaled scores``: few scores near the best mean that something was found.
-3. ``base = Σ share(c) · scaled(c)``, ``share(c) = trust(c) · weight(c)``, normalised to sum 1 over dense and lexical.
-4. the graph channel: personalized PageRank from a reset with `entity_share` on the question's entities and the rest on
-   the `seed_passages` best of ``base``, in proportion to ``base ** 2``; its best passage is 1.
-5. ``mixed = (1 − graph_weight) · base + graph_weight · graph``.
-6. ``score = mixed + hop_weight · hop(mixed)``: one hop along shared entities (``graph.hop``).
+3. ``found = Σ share(c) · scaled(c)``, ``share(c) = trust(c) · weight(c)``, normalised to sum 1 over dense and lexical.
+4. ``base = (1 − coverage_weight) · found + coverage_weight · coverage``, with the coverage of the `covered` best of
+   ``found``: how much of the question their best sentence holds (``retrieval.coverage``), unless one channel is asked.
+5. the graph channel: personalized PageRank from a reset with `entity_share` on the question's entities and the rest on
+   the `seed_passages` best of ``base``, in proportion to ``base ** 2``; its best passage is 1. Asked alone, it starts
+   from the entities only, and finds nothing where the question names none.
+6. ``mixed = (1 − g) · base + g · graph``, ``g = `graph_weight` · trust(graph)``.
+7. ``score = mixed + hop_weight · hop``: one hop along shared entities (``graph.hop``) from the best of ``mixed``, times
+   the relevance of where it leads, which is its cosine to the question over the best; its best passage is 1.
 
 After HippoRAG 2 (arXiv 2502.14802), which resets on every passage with a weight of 0.05; with entities found by rules
 that drowns either the question's entities or the order of the passages, so ours resets on the best passages only.
@@ -17,7 +21,7 @@ that drowns either the question's entities or the order of the passages, so ours
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +34,9 @@ from retrieval.tables import Ranking
 from warehouse.settings import FusionSettings
 
 Scores = NDArray[np.float32]
+Cover = Callable[[Sequence[str]], Scores]
+"""Passages to how much of the question they hold, the best 1."""
+
 _HOP_CAP = 100
 _SEED_POWER = 2.0
 
@@ -46,39 +53,37 @@ class Fused:
 
 def fuse(
     searched: Mapping[str, Ranking],
-    start: Mapping[str, Ranking],
     graph: CompiledGraph | None,
     linked: tuple[NDArray[np.int64], Scores],
     settings: FusionSettings,
     full: int,
     k: int,
     allowed: set[str] | None = None,
+    cover: Cover | None = None,
 ) -> Fused:
     """Fuse the searched channels and, unless ``graph`` is ``None``, the graph channel.
 
     Args:
-        searched: ``dense`` and ``lexical``, or one of them, or none where only the graph is asked.
-        start: the rankings that the graph channel starts from; ``searched``, or ``dense`` where that is empty.
+        searched: ``dense`` and ``lexical``, or one of them, or none where the graph alone is asked.
         linked: entity rows of the question and their weights.
         full: how many candidates a channel was asked for.
         k: how many passages to return.
         allowed: ids that a filter lets through; ``None`` for all.
+        cover: how much of the question passages hold; ``None`` leaves it out.
     """
     ranks = {name: {key: rank for rank, key in enumerate(ranking.ids, 1)} for name, ranking in searched.items()}
     if graph is None:
-        base = base_scores(searched, settings, full)
+        base = covered(base_scores(searched, settings, full), cover, settings)
         keys = sorted(base, key=lambda key: (-base[key], key))[:k]
         return Fused(tuple(keys), np.array([base[key] for key in keys], dtype=np.float32), ranks)
 
-    begun = _on_nodes(graph, base_scores(start, settings, full))
+    begun = _on_nodes(graph, covered(base_scores(searched, settings, full), cover, settings))
     walked = walk_scores(graph, begun, linked, settings)
     ranks["graph"] = _ranks_of(graph, walked, full, allowed)
-    if searched:
-        weight = np.float32(settings.graph_weight)
-        mixed = (1 - weight) * begun + weight * walked
-    else:
-        mixed = walked
-    score = mixed + np.float32(settings.hop_weight) * hop(graph, mixed, linked[0], settings.hop_passages, _HOP_CAP)
+    weight = np.float32(settings.graph_weight * trust(walked[walked > 0], settings.judged) if searched else 1.0)
+    mixed = (1 - weight) * begun + weight * walked
+    hopped = _hopped(graph, mixed, linked[0], searched.get("dense"), settings, full)
+    score = mixed + np.float32(settings.hop_weight) * hopped
     if allowed is not None:
         inside = np.zeros(graph.passages, dtype=bool)
         permitted = graph.passage_nodes(sorted(allowed))
@@ -140,6 +145,49 @@ def base_scores(searched: Mapping[str, Ranking], settings: FusionSettings, full:
         for key, score in zip(searched[name].ids, scores.tolist(), strict=True):
             base[key] = base.get(key, 0.0) + score * shares[name] / total
     return base
+
+
+def covered(found: Mapping[str, float], cover: Cover | None, settings: FusionSettings) -> Mapping[str, float]:
+    """Step 4: passage id to base score; what was found, where there is nothing that covers the question."""
+    best_first = sorted(found, key=lambda key: (-found[key], key))[: settings.covered]
+    held = cover(best_first) if cover and best_first and settings.coverage_weight else np.zeros(0, dtype=np.float32)
+    if not held.any():
+        return found
+    weight = settings.coverage_weight
+    base = {key: (1 - weight) * score for key, score in found.items()}
+    for key, share in zip(best_first, held.tolist(), strict=True):
+        base[key] += weight * share
+    return base
+
+
+def _hopped(
+    graph: CompiledGraph,
+    mixed: Scores,
+    asked: NDArray[np.int64],
+    dense: Ranking | None,
+    settings: FusionSettings,
+    full: int,
+) -> Scores:
+    """The hop of step 7."""
+    reached = hop(graph, mixed, asked, settings.hop_passages, _HOP_CAP)
+    if dense is not None and dense.ids:
+        reached = reached * _relevance(graph, dense, full)
+    peak = reached.max(initial=0.0)
+    return reached / peak if peak > 0 else reached
+
+
+def _relevance(graph: CompiledGraph, dense: Ranking, full: int) -> Scores:
+    """Cosine to the question over the best, per passage; beyond a full list it is that of the last.
+
+    All 1 where no passage has a positive cosine.
+    """
+    top = dense.scores.max()
+    if top <= 0:
+        return np.ones(graph.passages, dtype=np.float32)
+    last = max(dense.scores.min(), np.float32(0)) if len(dense.ids) >= full else np.float32(0)
+    laid = _on_nodes(graph, dict(zip(dense.ids, dense.scores.tolist(), strict=True)))
+    relevance: Scores = np.maximum(laid, last) / top
+    return relevance
 
 
 def _on_nodes(graph: CompiledGraph, scores: Mapping[str, float]) -> Scores:

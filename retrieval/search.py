@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from graph.compiled import CompiledGraph
 from graph.linking import link_question
 from memory.embedding import EmbedderSpec
+from retrieval.coverage import coverage, stems
 from retrieval.families import NO_FAMILIES, Shown, collapse
 from retrieval.fusion import fuse
 from retrieval.model import Filters, FurtherSource, Hit, Location, Span
@@ -45,10 +47,6 @@ class View:
     def uses_graph(self, channels: Sequence[str]) -> bool:
         """Whether the graph channel has anything to walk on."""
         return "graph" in channels and self.graph.passages > 0
-
-    def needs_vectors(self, channels: Sequence[str]) -> bool:
-        """Whether the queries must be embedded: for the dense channel, or where the graph has nothing else to start."""
-        return "dense" in channels or (self.uses_graph(channels) and "lexical" not in channels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,19 +83,17 @@ class Search:
         """Find the candidates.
 
         Args:
-            vectors: of the queries, ``(len(queries), dimensions)``; needed where ``view.needs_vectors(channels)``.
+            vectors: of the queries, ``(len(queries), dimensions)``; needed for the dense channel.
             channels: which of them may be ranked.
             k: how many passages a ranking may have at most.
         """
         self._view = view
+        self._queries = queries
         self._limit = max(view.full, k)
         where = where_clause(filters)
-        found = view.table.search(
-            vectors if view.needs_vectors(channels) else None,
-            list(queries) if "lexical" in channels else None,
-            self._limit,
-            where,
-        )
+        dense = vectors if "dense" in channels and vectors is not None else [None] * len(queries)
+        lexical = queries if "lexical" in channels else [None] * len(queries)
+        found = view.table.search(list(zip(dense, lexical, strict=True)), self._limit, where)
         use_graph = view.uses_graph(channels)
         self.candidates = [
             Candidates(dense, lexical, link_question(query, view.graph) if use_graph else _NOTHING_LINKED)
@@ -112,22 +108,26 @@ class Search:
         rankings = {"dense": found.dense, "lexical": found.lexical}
         searched = {name: rankings[name] for name in channels if name in rankings}
         use_graph = self._view.uses_graph(channels)
+        reads = "lexical" in searched and len(searched) + use_graph > 1
         wanted = k
         while True:
             fused = fuse(
                 searched=searched,
-                start=searched or {"dense": found.dense},
                 graph=self._view.graph if use_graph else None,
                 linked=found.linked,
                 settings=fusion,
                 full=self._limit,
                 k=wanted,
                 allowed=self._allowed if use_graph else None,
+                cover=partial(self._coverage, number) if reads else None,
             )
             shown = collapse(fused.ids, fused.scores, self._families, self._allowed)[:k]
             if len(shown) >= k or len(fused.ids) < wanted:
                 return Ranked(tuple(shown), fused.ranks)
             wanted *= 2  # the families of some were among them
+
+    def _coverage(self, number: int, ids: Sequence[str]) -> NDArray[np.float32]:
+        return coverage(stems(self._queries[number]), self._view.table.sentences(ids))
 
     def hits(self, ranked: Sequence[Ranked]) -> list[list[Hit]]:
         """What is shown of rankings; the rows of all are read at once."""

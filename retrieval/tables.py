@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from errors import SnapshotError
+from retrieval.coverage import Sentences, sentence_stems
 from retrieval.families import NO_FAMILIES, Families
 from retrieval.model import Filters
 from warehouse.layout import LakeLayout
@@ -53,6 +54,10 @@ _HIT_COLUMNS = [
 ]
 
 
+Asked = tuple[NDArray[np.float32] | None, str | None]
+"""The vector and the text of a query; ``None`` leaves the dense or the lexical channel out."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
     """What one channel found: passage ids and scores, best first; ties are in the order of the ids."""
@@ -78,25 +83,16 @@ class SearchedTable:
         os.environ.setdefault("LANCEDB_LOG", "error")
         self._place = f"space '{space}', table '{name}', version {version}"
         self._rows: dict[str, dict[str, Any]] = {}
+        self._sentences: dict[str, Sentences] = {}
         self._table = self._run(_open(str(layout.space_vectors(space)), name, version))
         self._families: Families | None = None
 
-    def search(
-        self,
-        vectors: NDArray[np.float32] | None,
-        texts: Sequence[str] | None,
-        limit: int,
-        where: str | None,
-    ) -> list[tuple[Ranking, Ranking]]:
-        """Dense and lexical candidates of each query; ``None`` leaves a channel out.
+    def search(self, asked: Sequence[Asked], limit: int, where: str | None) -> list[tuple[Ranking, Ranking]]:
+        """Dense and lexical candidates of each query.
 
         Dense scores are cosines, lexical scores BM25 with English stemming and stop words.
         """
-        count = len(vectors) if vectors is not None else len(texts or ())
-        queries = [
-            (None if vectors is None else vectors[row], None if texts is None else texts[row]) for row in range(count)
-        ]
-        return self._run(self._search(queries, limit, where))
+        return self._run(self._search(asked, limit, where))
 
     def rows(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What is shown of these passages, by id; rows that were read are kept, as a version never changes."""
@@ -110,6 +106,17 @@ class SearchedTable:
             self._rows.update(read)
             known.update(read)
         return known
+
+    def sentences(self, ids: Sequence[str]) -> list[Sentences]:
+        """The stems of these passages, sentence by sentence; kept as the rows are."""
+        known = {key: found for key in ids if (found := self._sentences.get(key)) is not None}
+        missing = self.rows([key for key in ids if key not in known])
+        new = {key: sentence_stems(row["title"], row["heading"], row["text"]) for key, row in missing.items()}
+        if len(self._sentences) + len(new) > _KEPT_ROWS:
+            self._sentences = {}
+        self._sentences.update(new)
+        known.update(new)
+        return [known[key] for key in ids]
 
     def ids_where(self, where: str) -> set[str]:
         """Every passage that a filter allows."""
@@ -134,16 +141,14 @@ class SearchedTable:
         rows: list[dict[str, Any]] = self._run(self._table.query().select(list(names)).to_arrow()).to_pylist()
         return rows
 
-    async def _search(
-        self, queries: Sequence[tuple[NDArray[np.float32] | None, str | None]], limit: int, where: str | None
-    ) -> list[tuple[Ranking, Ranking]]:
+    async def _search(self, asked: Sequence[Asked], limit: int, where: str | None) -> list[tuple[Ranking, Ranking]]:
         places = asyncio.Semaphore(_SIDE_BY_SIDE)
 
         async def one(vector: NDArray[np.float32] | None, text: str | None) -> tuple[Ranking, Ranking]:
             async with places:
                 return await asyncio.gather(self._dense(vector, limit, where), self._lexical(text, limit, where))
 
-        return await asyncio.gather(*(one(vector, text) for vector, text in queries))
+        return await asyncio.gather(*(one(vector, text) for vector, text in asked))
 
     async def _dense(self, vector: NDArray[np.float32] | None, limit: int, where: str | None) -> Ranking:
         if vector is None:

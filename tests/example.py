@@ -64,7 +64,8 @@ class ExampleLake:
 def build_example(folder: Path, embedder: Embedder, dates: Sequence[str] = DATES) -> ExampleLake:
     """Lay out every revision in turn, and build at each of ``dates``."""
     config = folder / "memlake.toml"
-    config.write_text((ROOT / "memlake.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    settings = (ROOT / "memlake.toml").read_text(encoding="utf-8")
+    config.write_text(settings.replace('"examples/', f'"{EXAMPLES}/'), encoding="utf-8")
     corpus = folder / ".demo" / "corpus"
     builds = []
     script = replay()

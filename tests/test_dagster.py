@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 from example import DATES, ExampleLake, build_example, replay
 
+from derivation.evaluation_records import list_runs
 from derivation.lake import Lake
 from errors import SettingsError
 from memory.embedding import HashingEmbedder
@@ -22,6 +23,7 @@ from warehouse.snapshots import current_id
 
 SOURCE_LAYERS = ("documents", "passages", "embeddings", "mentions")
 SERVED_LAYERS = ("entities", "duplicates", "vectors", "knowledge_graph", "candidate_snapshot", "published_snapshot")
+EVALUATION = ("qa_evaluation",)
 UPKEEP = ("compact_vectors_default", "kept_snapshots", "compact_warehouse")
 
 
@@ -75,16 +77,16 @@ def _run(definitions: dg.Definitions, instance: dg.DagsterInstance, example: Exa
 
 def test_there_is_one_asset_a_layer_grouped_described_and_versioned(definitions: dg.Definitions) -> None:
     specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
-    assert set(specs) == {*SOURCE_LAYERS, *SERVED_LAYERS, *UPKEEP}
+    assert set(specs) == {*SOURCE_LAYERS, *SERVED_LAYERS, *UPKEEP, *EVALUATION}
     for name, spec in specs.items():
         assert spec.description, name
         assert spec.code_version, name
-        assert spec.group_name in ("ingest", "derive", "serve", "upkeep"), name
+        assert spec.group_name in ("ingest", "derive", "serve", "upkeep", "evaluate"), name
         assert (spec.group_name == "upkeep") == (name in UPKEEP), name
-        assert (spec.partitions_def is not None) == (name in SOURCE_LAYERS), name
+        assert (spec.partitions_def is not None) == (name in (*SOURCE_LAYERS, *EVALUATION)), name
         assert (spec.automation_condition is not None) == (name in SERVED_LAYERS), name
     for name in specs:
-        pool = "upkeep" if name in UPKEEP else "warehouse"
+        pool = "upkeep" if name in UPKEEP else "evaluation" if name in EVALUATION else "warehouse"
         assert definitions.resolve_assets_def(dg.AssetKey(name)).op.pool == pool, name
 
 
@@ -237,3 +239,32 @@ def test_a_second_lake_with_other_sources_is_refused_in_the_same_process(
     other.write_text('[lake]\nroot = "other"\n[[sources]]\nname = "texts"\nurl = "texts"\n')
     with pytest.raises(SettingsError, match="other sources"):
         build(Lake(load_settings(other), embedder=example.embedder))
+
+
+def test_an_evaluation_shows_tables_and_a_picture(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, example: ExampleLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMLAKE_EVALUATION__TOLERATED", "0.6")  # most questions of a past date have no snapshot here
+    result = definitions.resolve_job_def("evaluate").execute_in_process(
+        instance=instance, partition_key="example", resources={"lake": example.lake()}, raise_on_error=False
+    )
+    assert result.success
+    metadata = _event(instance, "qa_evaluation").metadata
+    assert int(str(metadata["questions"].value)) > 20
+    assert int(str(metadata["left_out"].value)) > 0
+    systems = metadata["systems"]
+    assert isinstance(systems, dg.TableMetadataValue)
+    assert {record.data["system"] for record in systems.records} >= {"fused", "dense", "lexical", "graph", "bm25"}
+    compared = metadata["comparisons"]
+    assert isinstance(compared, dg.TableMetadataValue)
+    assert len(compared.records) == len(systems.records) - 1
+    assert str(metadata["chart"].value).startswith("![")
+    [run] = list_runs(example.lake().warehouse, "example")
+    assert metadata["run"].value == run.run_id
+
+
+def test_a_schedule_evaluates_every_dataset(definitions: dg.Definitions, example: ExampleLake) -> None:
+    schedule = definitions.resolve_schedule_def("regular_evaluation")
+    context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 8, 2, 5, tzinfo=UTC))
+    requests = schedule.evaluate_tick(context).run_requests
+    assert [request.partition_key for request in requests or ()] == ["example"]

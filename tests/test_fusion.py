@@ -159,29 +159,28 @@ class TestWithoutGraph:
         self, searched: dict[str, Ranking], setting: FusionSettings, k: int
     ) -> None:
         base = base_scores(searched, setting, FULL)
-        fused = fuse(searched, searched, None, NOTHING, setting, FULL, k)
+        fused = fuse(searched, None, NOTHING, setting, FULL, k)
         assert list(fused.ids) == sorted(base, key=lambda key: (-base[key], key))[:k]
         assert fused.scores.tolist() == pytest.approx([base[key] for key in fused.ids])
 
     def test_ranks_are_those_of_each_channel(self) -> None:
         searched = {"dense": ranking({2: 0.9, 1: 0.4}), "lexical": ranking({1: 5.0})}
-        fused = fuse(searched, searched, None, NOTHING, DEFAULT, FULL, 5)
+        fused = fuse(searched, None, NOTHING, DEFAULT, FULL, 5)
         assert fused.ranks == {"dense": {passage_id(2): 1, passage_id(1): 2}, "lexical": {passage_id(1): 1}}
 
     def test_nothing_found_is_nothing(self) -> None:
-        fused = fuse({"dense": EMPTY, "lexical": EMPTY}, {}, None, NOTHING, DEFAULT, FULL, 5)
+        fused = fuse({"dense": EMPTY, "lexical": EMPTY}, None, NOTHING, DEFAULT, FULL, 5)
         assert (fused.ids, fused.scores.tolist()) == ((), [])
 
 
 def by_formula(
     graph: CompiledGraph,
     searched: Mapping[str, Ranking],
-    start: Mapping[str, Ranking],
     asked: tuple[np.ndarray, np.ndarray],
     setting: FusionSettings,
 ) -> np.ndarray:
-    """Steps 4 to 6 of the module's docstring, one node at a time."""
-    base = base_scores(start, setting, FULL)
+    """Steps 5 to 7 of the module's docstring, one node at a time."""
+    base = base_scores(searched, setting, FULL)
     begun = np.array([base.get(key, 0.0) for key in graph.passage_ids()])
     seeds = sorted(np.flatnonzero(begun > 0).tolist(), key=lambda node: (-begun[node], node))[: setting.seed_passages]
     reset = np.zeros(graph.passages + graph.entities, np.float32)
@@ -194,8 +193,17 @@ def by_formula(
     if reset.sum() > 0:
         walked = personalized_pagerank(graph.walk(), reset, graph.dangling())[: graph.passages].astype(float)
         walked = walked / walked.max() if len(walked) and walked.max() > 0 else walked
-    mixed = (1 - setting.graph_weight) * begun + setting.graph_weight * walked if searched else walked
-    hopped = hop(graph, mixed.astype(np.float32), asked[0], setting.hop_passages, 100)
+    weight = setting.graph_weight * trust(walked[walked > 0].astype(np.float32), setting.judged) if searched else 1.0
+    mixed = (1 - weight) * begun + weight * walked
+    hopped = hop(graph, mixed.astype(np.float32), asked[0], setting.hop_passages, 100).astype(float)
+    dense = searched.get("dense", EMPTY)
+    cosines = dict(zip(dense.ids, dense.scores.tolist(), strict=True))
+    top = max(cosines.values(), default=0.0)
+    if top > 0:
+        last = max(min(cosines.values()), 0.0) if len(cosines) >= FULL else 0.0
+        hopped *= [max(cosines.get(key, last), last) / top for key in graph.passage_ids()]
+    if hopped.any():
+        hopped /= hopped.max()
     total: np.ndarray = mixed + setting.hop_weight * hopped
     return total
 
@@ -210,8 +218,8 @@ class TestWithGraph:
         keys = graph.entity_table["key"].to_list()
         chosen = data.draw(st.lists(st.sampled_from(keys), unique=True, max_size=3)) if keys else []
         asked = linked(graph, dict.fromkeys(chosen, 0.5))
-        expected = by_formula(graph, searched, searched, asked, setting)
-        fused = fuse(searched, searched, graph, asked, setting, FULL, graph.passages + 1)
+        expected = by_formula(graph, searched, asked, setting)
+        fused = fuse(searched, graph, asked, setting, FULL, graph.passages + 1)
         by_id = dict(zip(fused.ids, fused.scores.tolist(), strict=True))
         for node, key in enumerate(graph.passage_ids()):
             assert by_id.get(key, 0.0) == pytest.approx(expected[node], abs=1e-4)
@@ -221,7 +229,7 @@ class TestWithGraph:
     def test_at_most_k_come_back_by_falling_score_with_ties_by_node(
         self, rows: Rows, searched: dict[str, Ranking], setting: FusionSettings, k: int
     ) -> None:
-        fused = fuse(searched, searched, compiled(rows), NOTHING, setting, FULL, k)
+        fused = fuse(searched, compiled(rows), NOTHING, setting, FULL, k)
         pairs = list(zip((-fused.scores).tolist(), fused.ids, strict=True))
         assert len(pairs) <= k
         assert pairs == sorted(pairs)
@@ -242,57 +250,52 @@ class TestWithGraph:
         chosen = data.draw(st.lists(st.sampled_from(keys), unique=True, max_size=2)) if keys else []
         asked = linked(graph, dict.fromkeys(chosen, 1.0))
         allowed = {passage_id(number) for number in let_through}
-        fused = fuse(searched, searched, graph, asked, setting, FULL, 20, allowed)
+        fused = fuse(searched, graph, asked, setting, FULL, 20, allowed)
         assert set(fused.ids) <= allowed
         assert set(fused.ranks["graph"]) <= allowed
-        everything = fuse(searched, searched, graph, asked, setting, FULL, 20)
+        everything = fuse(searched, graph, asked, setting, FULL, 20)
         assert list(fused.ids) == [key for key in everything.ids if key in allowed], "a filter changes no order"
 
     def test_a_filter_that_allows_nothing_gives_nothing(self) -> None:
         searched = {"dense": ranking({0: 0.9})}
-        fused = fuse(searched, searched, NEIGHBOURS, NOTHING, DEFAULT, FULL, 5, set())
+        fused = fuse(searched, NEIGHBOURS, NOTHING, DEFAULT, FULL, 5, set())
         assert (fused.ids, fused.scores.tolist(), fused.ranks["graph"]) == ((), [], {})
 
     def test_a_shared_entity_brings_a_passage_that_no_search_found(self) -> None:
         searched = {"dense": ranking({0: 0.9})}
-        assert fused_ids(fuse(searched, searched, NEIGHBOURS, NOTHING, DEFAULT, FULL, 5)) == [0, 1]
-        assert fused_ids(fuse(searched, searched, None, NOTHING, DEFAULT, FULL, 5)) == [0]
+        assert fused_ids(fuse(searched, NEIGHBOURS, NOTHING, DEFAULT, FULL, 5)) == [0, 1]
+        assert fused_ids(fuse(searched, None, NOTHING, DEFAULT, FULL, 5)) == [0]
 
     def test_a_question_that_names_an_entity_brings_its_passage(self) -> None:
         searched = {"dense": ranking({0: 0.9})}
-        fused = fuse(searched, searched, NEIGHBOURS, linked(NEIGHBOURS, {"other": 1.0}), DEFAULT, FULL, 5)
+        fused = fuse(searched, NEIGHBOURS, linked(NEIGHBOURS, {"other": 1.0}), DEFAULT, FULL, 5)
         assert set(fused_ids(fused)) == {0, 1, 3}
         assert fused.ranks["graph"].keys() == {passage_id(number) for number in (0, 1, 3)}
 
     def test_the_graph_alone_goes_by_its_walk(self) -> None:
         asked = linked(NEIGHBOURS, {"other": 1.0})
-        fused = fuse({}, {"dense": EMPTY}, NEIGHBOURS, asked, DEFAULT, FULL, 5)
+        fused = fuse({}, NEIGHBOURS, asked, DEFAULT, FULL, 5)
         assert fused_ids(fused) == [3]
         assert fused.scores[0] == pytest.approx(1.0)
         assert fused.ranks == {"graph": {passage_id(3): 1}}
 
-    def test_the_graph_alone_starts_from_the_ranking_that_it_is_given(self) -> None:
-        fused = fuse({}, {"dense": ranking({0: 0.9})}, NEIGHBOURS, NOTHING, DEFAULT, FULL, 5)
-        assert set(fused_ids(fused)) == {0, 1}
-        assert set(fused.ranks) == {"graph"}
-
     @pytest.mark.parametrize("searched", [{}, {"dense": EMPTY}, {"dense": EMPTY, "lexical": EMPTY}])
     def test_nothing_found_and_nothing_named_is_nothing(self, searched: dict[str, Ranking]) -> None:
-        fused = fuse(searched, searched or {"dense": EMPTY}, NEIGHBOURS, NOTHING, DEFAULT, FULL, 5)
+        fused = fuse(searched, NEIGHBOURS, NOTHING, DEFAULT, FULL, 5)
         assert (fused.ids, fused.scores.tolist()) == ((), [])
         assert fused.ranks["graph"] == {}
 
     def test_a_passage_that_the_graph_does_not_know_is_left_out(self) -> None:
         searched = {"dense": ranking({0: 0.9, 77: 0.8})}
-        assert fused_ids(fuse(searched, searched, NEIGHBOURS, NOTHING, DEFAULT, FULL, 5)) == [0, 1]
+        assert fused_ids(fuse(searched, NEIGHBOURS, NOTHING, DEFAULT, FULL, 5)) == [0, 1]
 
     def test_of_a_graph_without_nodes_nothing_comes(self) -> None:
         searched = {"dense": ranking({0: 0.9})}
-        assert fuse(searched, searched, compiled(Rows(0, (), frozenset())), NOTHING, DEFAULT, FULL, 5).ids == ()
+        assert fuse(searched, compiled(Rows(0, (), frozenset())), NOTHING, DEFAULT, FULL, 5).ids == ()
 
     def test_no_more_graph_ranks_than_candidates(self) -> None:
         star = compiled(Rows(9, ("hub",), frozenset((row, 0, False) for row in range(9))), ALL)
-        fused = fuse({}, {"dense": EMPTY}, star, linked(star, {"hub": 1.0}), DEFAULT, FULL, 9)
+        fused = fuse({}, star, linked(star, {"hub": 1.0}), DEFAULT, FULL, 9)
         assert sorted(fused.ranks["graph"].values()) == [1, 2, 3, 4]
         assert fused_ids(fused) == list(range(9)), "equal scores come in the order of the nodes"
 

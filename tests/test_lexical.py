@@ -25,7 +25,7 @@ def test_scores_of_a_word_are_those_of_bm25_but_for_its_weight(workspace: Worksp
 
     client = workspace.client()
     view = client._view(None)  # the scores before they are scaled
-    [(_, found)] = view.table.search(None, [word], 12, None)
+    [(_, found)] = view.table.search([(None, word)], 12, None)
     by_id = {hit.passage_id: hit.location.path for hit in hits}
     # A passage is searched with its title, which is here its file's name.
     oracle = BM25Okapi([[path.removesuffix(".txt"), *text.split()] for path, text in texts.items()], k1=_K1, b=_B)

@@ -122,8 +122,14 @@ class FusionSettings(Section):
     dense_weight: float = Field(1.0, ge=0, description="Factor on the trust in the dense channel.")
     lexical_weight: float = Field(1.0, ge=0, description="Factor on the trust in the lexical channel.")
     judged: int = Field(20, ge=1, description="Best candidates that tell how far to trust a channel.")
-    graph_weight: float = Field(0.5, ge=0, le=1, description="Share of PageRank; the rest is dense and lexical.")
-    seed_passages: int = Field(20, ge=1, description="Passages that PageRank starts from.")
+    coverage_weight: float = Field(
+        0.4, ge=0, le=1, description="Weight of how much of the question a passage's best sentence holds."
+    )
+    covered: int = Field(50, ge=1, description="Best candidates whose sentences are read for that.")
+    graph_weight: float = Field(
+        1.0, ge=0, le=1, description="Factor on the trust in PageRank, its share; the rest is dense and lexical."
+    )
+    seed_passages: int = Field(40, ge=1, description="Passages that PageRank starts from.")
     entity_share: float = Field(0.5, ge=0, le=1, description="Share of the start on the question's entities.")
     hop_weight: float = Field(0.4, ge=0, description="Weight of one hop along shared entities.")
     hop_passages: int = Field(10, ge=1, description="Passages that the hop starts from.")

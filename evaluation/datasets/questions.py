@@ -1,9 +1,9 @@
 """A user's own questions about a lake that is there: JSON Lines, one question a line.
 
 ``{"question": …, "gold": [{"path": …, "quote": …, "source": …}, "another/path.md"], "outdated": [...],
-"answers": [...], "type": …, "id": …, "space": …, "answerable": true}``. Only ``question`` is required; a question
-without gold must say ``"answerable": false``. With a ``quote``, the passage that holds it must be found; without, any
-passage of the document.
+"answers": [...], "type": …, "id": …, "space": …, "as_of": "2026-01-15", "answerable": true}``. Only ``question`` is
+required; a question without gold must say ``"answerable": false``. With a ``quote``, the passage that holds it must be
+found; without, any passage of the document.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from evaluation.dataset import DEFAULT_SPACE, Dataset, Evidence, GoldUnit, Quest
 from evaluation.datasets.files import find_file, read_lines, required
 
 _SIGNS = ('"question"',)
-_KNOWN = frozenset("question gold outdated answers answer type id space answerable".split())
+_KNOWN = frozenset("question gold outdated answers answer type id space as_of answerable".split())
 
 
 def recognises(path: Path) -> bool:
@@ -51,6 +51,7 @@ def _question(item: Any, number: int, file: Path) -> Question:
             kind=str(item.get("type", "")),
             space=item.get("space", DEFAULT_SPACE),
             answerable=bool(item.get("answerable", True)),
+            as_of=item.get("as_of") or "",
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise DocumentRejected(f"{file}: line {number} is no question: {error}.", "See docs/evaluation.md.") from None
