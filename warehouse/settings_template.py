@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -47,17 +47,31 @@ def _section(path: str, model: Any) -> list[str]:
     assert isinstance(model, type) and issubclass(model, BaseModel)
     lines = [*_wrapped(model.__doc__), f"[{path}]"]
     nested: list[tuple[str, FieldInfo]] = []
+    tables: list[str] = []
     for key, field in model.model_fields.items():
+        listed = next((item for item in get_args(field.annotation) if isinstance(item, type)), None)
+        if listed and issubclass(listed, BaseModel):
+            tables += _listed(f"{path}.{key}", listed)
+            continue
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             nested.append((key, field))
             continue
         lines += _wrapped(field.description)
         default = field.get_default(call_default_factory=True)
         lines.append(f"# {key} = {_literal(default)}" if default is not None else f"# {key} is not set")
-    lines.append("")
+    lines += ["", *tables]
     for key, field in nested:
         lines += _section(f"{path}.{key}", field.annotation)
     return lines
+
+
+def _listed(path: str, model: type[BaseModel]) -> list[str]:
+    """A table of which there may be any number; as a comment, since none is needed."""
+    lines = [*_wrapped(model.__doc__), f"# One [[{path}]] table for each.", f"# [[{path}]]"]
+    for key, field in model.model_fields.items():
+        lines += _wrapped(field.description)
+        lines.append(f"# {key} is needed" if field.is_required() else f"# {key} = {_literal(field.default)}")
+    return [*lines, ""]
 
 
 def _wrapped(text: str | None) -> list[str]:
