@@ -5,13 +5,12 @@ It shares nothing with the lake's own full-text index but the passages.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-_WORD = re.compile(r"\w+")
+from memory.stemming import stem, words
 
 STOP_WORDS = frozenset(
     """a about above after again against all am an and any are as at be because been before being below between both
@@ -28,21 +27,18 @@ class BM25Baseline:
 
     def __init__(self, passages: Iterable[Mapping[str, Any]]) -> None:
         """``passages`` are rows with passage_id, title and text."""
-        import snowballstemmer
         from rank_bm25 import BM25Okapi
 
-        self._stem = snowballstemmer.stemmer("english").stemWords
         rows = sorted(passages, key=lambda row: row["passage_id"])
         self._ids = [row["passage_id"] for row in rows]
-        self._index = BM25Okapi([self._words(f"{row['title']} {row['text']}") or [""] for row in rows])
+        self._index = BM25Okapi([_stems(f"{row['title']} {row['text']}") or [""] for row in rows])
 
     def rank(self, query: str, k: int) -> list[tuple[str, float]]:
         """The ``k`` best passages with positive scores; ties are in the order of their ids."""
-        scores = self._index.get_scores(self._words(query))
+        scores = self._index.get_scores(_stems(query))
         order = np.argsort(-scores, kind="stable")[:k]
         return [(self._ids[row], float(scores[row])) for row in order.tolist() if scores[row] > 0]
 
-    def _words(self, text: str) -> list[str]:
-        words = [word for word in _WORD.findall(text.casefold()) if word not in STOP_WORDS]
-        stemmed: list[str] = self._stem(words)
-        return stemmed
+
+def _stems(text: str) -> list[str]:
+    return [stem(word) for word in words(text) if word not in STOP_WORDS]

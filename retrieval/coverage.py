@@ -14,23 +14,22 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memory.stemming import stem, words
+
 Sentences = tuple[frozenset[str], ...]
 """A passage as the stems of each of its sentences."""
 
-_WORD = re.compile(r"[^\W_]+")
 _BREAK = re.compile(r"(?<=[.!?])\s+|\n+")
-_KEPT_STEMS = 65_536
 
 
 def stems(text: str) -> frozenset[str]:
     """The stems of all words of a text."""
-    return frozenset(map(_stem, _WORD.findall(text.casefold())))
+    return frozenset(map(stem, words(text)))
 
 
 def sentence_stems(title: str, headings: str, text: str) -> Sentences:
@@ -49,16 +48,3 @@ def coverage(question: frozenset[str], passages: Sequence[Sentences]) -> NDArray
     covered = np.array(best, dtype=np.float32)
     peak = covered.max(initial=0.0)
     return covered / peak if peak > 0 else covered
-
-
-@lru_cache(maxsize=_KEPT_STEMS)
-def _stem(word: str) -> str:
-    return _stemmer()(word)
-
-
-@cache
-def _stemmer() -> Callable[[str], str]:
-    import snowballstemmer
-
-    stem: Callable[[str], str] = snowballstemmer.stemmer("english").stemWord
-    return stem

@@ -99,7 +99,10 @@ def test_the_readme_code_runs_on_the_example_lake(
     assert "every 75 days" in scope["before"][0].text  # type: ignore[index]
 
 
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "benchmarks/README.md", "docs/cli.md", "docs/evaluation.md"])
+@pytest.mark.parametrize(
+    "page",
+    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "benchmarks/README.md", "docs/cli.md", "docs/evaluation.md"],
+)
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -200,6 +201,9 @@ def tune(
     datasets: Annotated[list[str], typer.Argument(help="NAME=PATH of each dataset to tune on, all at once.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The settings file to write.")] = Path("tuned.toml"),
     trials: Annotated[int, typer.Option("--trials", min=1, help="Settings to try.")] = 60,
+    metric: Annotated[
+        str, typer.Option("--metric", "-m", help="What to search for, by default each dataset's own.")
+    ] = "",
     folds: Annotated[int, typer.Option("--folds", min=2, help="Parts of the questions; each is held out once.")] = 2,
     lake: Annotated[Path | None, typer.Option("--lake", help="Folder for the datasets' lakes, one each.")] = None,
     config: ConfigOption = None,
@@ -215,6 +219,8 @@ def tune(
     base = _settings(config) or Settings()
     pairs = [item.partition("=") for item in datasets]
     read = [read_dataset(name, Path(path or name)) for name, _, path in pairs]
+    if metric:
+        read = [replace(dataset, metric=metric) for dataset in read]
     with TerminalProgress(notes()) as progress:
         result = tune_datasets(read, base, trials, folds, progress, lake)
     output.write_text(result.settings_text(), encoding="utf-8")
