@@ -186,10 +186,9 @@ def report(
     config: ConfigOption = None,
 ) -> None:
     """Write one HTML file that needs no network: tables, charts, and every question with what was returned."""
-    from derivation.reporting import write_report
-
     from derivation.evaluation_records import read_run
     from derivation.evaluations import results_warehouse
+    from derivation.reporting import write_report
 
     found = read_run(results_warehouse(_settings(config)), run_name)
     file = write_report(found, output or Path(f"{found.record.dataset}-{found.record.run_id}.html"))
