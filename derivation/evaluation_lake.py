@@ -16,7 +16,7 @@ from typing import Any
 from derivation.building import build_directly
 from derivation.lake import Lake
 from derivation.progress import Progress
-from evaluation.dataset import CorpusDocument, Dataset, corpus_file
+from evaluation.dataset import DEFAULT_SPACE, CorpusDocument, Dataset, corpus_file
 from memory.embedding import Embedder
 from warehouse.files import write_atomically
 from warehouse.settings import DEFAULT_FILE, Settings, load_settings
@@ -93,7 +93,7 @@ def _settings_text(dataset: Dataset, base: Settings) -> str:
     for space in dataset.spaces:
         lines += [
             "[[sources]]",
-            f"name = {json.dumps(f'corpus-{space}'[:63])}",
+            f"name = {json.dumps(_source_name(space))}",
             f"space = {json.dumps(space)}",
             f"kind = {json.dumps('chat' if space in chats else 'jsonl')}",
             f"url = {json.dumps(f'corpus/{corpus_file(space)}')}",
@@ -102,6 +102,11 @@ def _settings_text(dataset: Dataset, base: Settings) -> str:
     for section in _EVALUATED:
         lines += _table(section, getattr(base, section).model_dump(mode="json", exclude_none=True))
     return "\n".join(lines) + "\n"
+
+
+def _source_name(space: str) -> str:
+    """A space's name may be as long as a source's, so that nothing can stand before it."""
+    return "corpus" if space == DEFAULT_SPACE else space
 
 
 def _table(name: str, values: Mapping[str, object]) -> list[str]:

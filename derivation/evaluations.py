@@ -126,8 +126,8 @@ def evaluate_growing(
     Questions that the corpus does not answer are asked at the last step only: before, others are unanswerable, too.
     """
     dataset = plan.dataset
-    home = folder or evaluation_home() / "lakes" / f"{dataset.name}-in-{increments}"
-    shutil.rmtree(home, ignore_errors=True)
+    home = (folder or evaluation_home() / "lakes" / dataset.name) / f"in-{increments}-steps"
+    shutil.rmtree(home, ignore_errors=True)  # only ever ours: it must begin empty
     embedder = None
     before = 0
     for step, documents in enumerate(dated_steps(dataset.documents, increments), 1):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from evaluation.judge import Judge
 from evaluation.matching import GoldFinder, Located, Shown, fact_ranks, gold_ranks, shown_passages
 from evaluation.metrics import answer_metrics, fact_metrics, freshness_metrics, retrieval_metrics
 from evaluation.systems import BM25, Ranker, System
+from memory.embedding import EmbedderSpec
 from retrieval import Answer, Hit, MemoryClient
 from retrieval.search import Search
 from warehouse.settings import Settings
@@ -36,6 +38,9 @@ _CHUNK = 64
 _TIMED = 50
 
 _TIMED_K = 10
+
+_OPEN_SPACES = 16
+"""Spaces that are kept open; questions are asked space by space, and a benchmark may have hundreds."""
 
 AS_OF = "as-of:"
 """Before a date, in place of a snapshot's id."""
@@ -112,7 +117,7 @@ class Evaluation:
     timed: int = _TIMED
     """Questions that are also asked one at a time, for the latency."""
     _spaces: dict[tuple[str, str], _Space] = field(default_factory=dict, init=False)
-    _vectors: dict[str, NDArray[np.float32]] = field(default_factory=dict, init=False)
+    _vectors: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict, init=False)
     _tokens: dict[str, int] = field(default_factory=dict, init=False)
 
     def resolve(self, tolerated: float) -> tuple[tuple[Question, ...], tuple[Problem, ...]]:
@@ -211,7 +216,7 @@ class Evaluation:
         metrics["context_tokens"] = float(sum(self._counted(read)))
         answer = None
         if system.name in self.answered:
-            given = opened.client.answer(question.text, read, self._encode)
+            given = opened.client.answer(question.text, read, partial(self._encode, opened))
             answer = GivenAnswer(
                 text=given.text,
                 refused=given.refused,
@@ -258,6 +263,8 @@ class Evaluation:
 
     def _space(self, space: str, snapshot: str) -> _Space:
         if (space, snapshot) not in self._spaces:
+            while len(self._spaces) >= _OPEN_SPACES:
+                self._spaces.pop(next(iter(self._spaces))).client.close()
             client = self.open_client(space, snapshot)
             passages = client.passages()
             self._spaces[space, snapshot] = _Space(
@@ -273,13 +280,13 @@ class Evaluation:
         """Where the evidence is; what this snapshot does not have is never found."""
         return opened.finder.locate(evidence) or Located(frozenset())
 
-    def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of texts, each embedded once: passages come up for many questions."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+    def _encode(self, opened: _Space, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of texts, each embedded once by the snapshot's embedder: passages come up for many questions."""
+        known = self._vectors.setdefault(EmbedderSpec(**opened.client.snapshot.embedder).identity, {})
+        new = [text for text in dict.fromkeys(texts) if text not in known]
         if new:
-            embedder = next(iter(self._spaces.values())).client
-            self._vectors.update(zip(new, embedder.embed(new), strict=True))
-        return np.stack([self._vectors[text] for text in texts])
+            known.update(zip(new, opened.client.embed(new), strict=True))
+        return np.stack([known[text] for text in texts])
 
     def _counted(self, hits: Sequence[Hit]) -> list[int]:
         new = {hit.passage_id: hit.text for hit in hits if hit.passage_id not in self._tokens}

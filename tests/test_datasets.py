@@ -336,3 +336,14 @@ def test_the_authors_own_files_are_read(
     assert sum(not question.answerable for question in dataset.questions) == unanswerable
     assert len(dataset.problems) == left_out
     assert set(ADAPTERS) >= {format_name}
+
+
+def test_the_documented_questions_are_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    indented = "".join(line for line in page.splitlines(keepends=True) if line.startswith(("    {", '     "')))
+    lines = [" ".join(part.split()) for part in indented.split("    {") if part.strip()]
+    file = tmp_path / "documented.jsonl"
+    file.write_text("".join("{" + line + "\n" for line in lines))
+    dataset = read_one(file, tolerated=0.0)
+    assert len(dataset.questions) == 4
+    assert dataset.problems == ()
