@@ -10,7 +10,7 @@ from assets.reporting import EVALUATION_POOL, outside_dagster
 from assets.snapshots import published_snapshot
 from derivation.evaluations import evaluate_configured
 from derivation.lake import Lake
-from errors import MemlakeError, MissingExtra, Transient
+from errors import MemlakeError, MissingExtra, NotComparable, Transient
 from evaluation.charts import main_chart_png
 from evaluation.output import SHOWN, comparisons, summary_of
 from evaluation.record import EvaluatedRun
@@ -38,7 +38,11 @@ def qa_evaluation(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake
 
 
 def _result(run: EvaluatedRun) -> dg.MaterializeResult[Any]:
-    summary, compared, record = summary_of(run), comparisons(run), run.record
+    summary, record = summary_of(run), run.record
+    try:
+        compared = comparisons(run)
+    except NotComparable:
+        compared = []  # questions without gold: there is nothing to rank by
     return dg.MaterializeResult(
         data_version=dg.DataVersion(record.run_id),
         metadata={

@@ -13,13 +13,14 @@ import socket
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
 from derivation.checks import CheckResult
 from derivation.lake import Lake
 from derivation.progress import NoProgress
-from errors import UnknownName
+from errors import DocumentRejected, MemlakeError, UnknownName
 from evaluation.dataset import Dataset, Question
 from evaluation.datasets import read_dataset
 from evaluation.run import Evaluation
@@ -30,6 +31,8 @@ from warehouse.ids import content_id
 from warehouse.snapshots import Manifest, current_id, current_manifest
 
 CANARY = "canary"
+
+_ACCEPT = "If that is as it should be, let it pass: memlake snapshots accept --reason '...'"
 
 
 def check_canary(lake: Lake, candidate: Manifest) -> CheckResult:
@@ -43,24 +46,44 @@ def check_canary(lake: Lake, candidate: Manifest) -> CheckResult:
     reason = override_of(lake, candidate)
     if reason is not None:
         return CheckResult(CANARY, (), note=f"let pass: {reason}")
-    dataset = read_dataset(CANARY, settings.questions, "questions", lake.settings.evaluation.tolerated)
+    try:
+        return _compared(lake, published, candidate, settings.questions)
+    except MemlakeError as error:
+        return CheckResult(CANARY, (f"The canary questions could not be asked: {error} {_ACCEPT}",))
+
+
+def _compared(lake: Lake, published: Manifest, candidate: Manifest, questions: Path) -> CheckResult:
+    """The verdict on questions that were asked of both.
+
+    Raises:
+        MemlakeError: they cannot be read or asked, or no question has the metric.
+    """
+    settings = lake.settings.evaluation.canary
+    dataset = read_dataset(CANARY, questions, "questions", lake.settings.evaluation.tolerated)
     before, after = (_values(lake, manifest, dataset, settings.metric) for manifest in (published, candidate))
-    worse = np.array([before[key] - after[key] for key in sorted(before)])
+    compared = sorted(before.keys() & after.keys())
+    if not compared:
+        raise UnknownName(f"No canary question has the metric '{settings.metric}'.", "Set evaluation.canary.metric.")
+    if not any(before[key] or after[key] for key in compared):
+        raise DocumentRejected(
+            f"Neither snapshot finds anything that the {len(compared)} canary questions ask for.",
+            f"Check the gold of {questions}.",
+        )
+    worse = np.array([before[key] - after[key] for key in compared])
     p = paired_p_value(worse - settings.margin, alternative="greater")
     told = (
-        f"{settings.metric} over {len(worse)} canary questions: {np.mean(list(after.values())):.3f}, "
-        f"published {np.mean(list(before.values())):.3f} (worse by more than {settings.margin:g}: p = {p:.4f})"
+        f"{settings.metric} over {len(worse)} canary questions: {np.mean([after[key] for key in compared]):.3f}, "
+        f"published {np.mean([before[key] for key in compared]):.3f} "
+        f"(worse by more than {settings.margin:g}: p = {p:.4f})"
     )
+    least = 0.5 ** len(worse)
+    if least >= 1 - settings.confidence:
+        told += f"; so few questions can hold nothing back (p is {least:.4f} where all are lost)"
     if worse.mean() <= settings.margin or p >= 1 - settings.confidence:
         return CheckResult(CANARY, (), note=told)
-    lost = [key for key in sorted(before) if before[key] > after[key]]
-    return CheckResult(
-        CANARY,
-        (
-            f"{told}; worse on {', '.join(lost[:5])}{' and others' if len(lost) > 5 else ''}. If that is as it should "
-            "be, let it pass: memlake snapshots accept --reason '...'",
-        ),
-    )
+    lost = [key for key in compared if before[key] > after[key]]
+    shown = f"{', '.join(lost[:5])}{' and others' if len(lost) > 5 else ''}"
+    return CheckResult(CANARY, (f"{told}; worse on {shown}. {_ACCEPT}",))
 
 
 def content_of(manifest: Manifest) -> str:
@@ -97,11 +120,14 @@ def override_of(lake: Lake, candidate: Manifest) -> str | None:
 
 
 def _values(lake: Lake, manifest: Manifest, dataset: Dataset, metric: str) -> dict[str, float]:
-    """The metric of every question with gold; 0 where the snapshot does not even have the question's space."""
-    asked = [question for question in dataset.questions if question.gold]
+    """The metric of every question that has it; 0 where the snapshot does not even have the question's space.
+
+    Questions about a date are left out: they ask another snapshot than either of the two.
+    """
+    asked = [question for question in dataset.questions if question.gold and not question.as_of]
     there = [question for question in asked if question.space in manifest.spaces]
-    values = dict.fromkeys((question.question_id for question in asked), 0.0)
-    return values | _measured(lake, manifest, dataset, there, metric) if there else values
+    values = {question.question_id: 0.0 for question in asked if question not in there}
+    return values | (_measured(lake, manifest, dataset, there, metric) if there else {})
 
 
 def _measured(
@@ -118,9 +144,4 @@ def _measured(
         timed=0,
     )
     rows = [row for chunk in evaluation.results(questions, (), NoProgress()) for row in chunk]
-    try:
-        return {row.question_id: row.metrics[metric] for row in rows}
-    except KeyError:
-        raise UnknownName(
-            f"The canary questions have no metric '{metric}'.", f"Known: {', '.join(sorted(rows[0].metrics))}."
-        ) from None
+    return {row.question_id: row.metrics[metric] for row in rows if metric in row.metrics}

@@ -22,8 +22,8 @@ from warehouse.files import write_atomically
 from warehouse.settings import DEFAULT_FILE, Settings, load_settings
 from warehouse.snapshots import Manifest
 
-_EVALUATED = ("segmentation", "embedding", "graph", "retrieval", "answer")
-"""Sections of the evaluated settings that the lake takes over."""
+EVALUATED = ("segmentation", "embedding", "graph", "retrieval", "answer")
+"""Sections of the settings that a result depends on; the dataset's lake takes them over."""
 
 _BUILT_FROM = ("segmentation", "embedding", "graph")
 """Those of them that shape what is built; each variant has a lake of its own."""
@@ -48,11 +48,16 @@ def prepare_lake(
         base: the settings to evaluate; their sources are not used.
         folder: where it is kept; by default under :func:`evaluation_home`.
     """
-    home = (folder or evaluation_home() / "lakes" / f"{dataset.name}-{_variant(dataset, base)}").resolve()
+    home = (folder or default_folder(dataset, base)).resolve()
     (home / "corpus").mkdir(parents=True, exist_ok=True)
     file = home / DEFAULT_FILE
     write_atomically(file, _settings_text(dataset, base))
     return Lake(load_settings(file), progress=progress, embedder=embedder)
+
+
+def default_folder(dataset: Dataset, base: Settings) -> Path:
+    """Where a dataset's lake is kept unless a folder is named: one for each way of building it."""
+    return evaluation_home() / "lakes" / f"{dataset.name}-{_variant(dataset, base)}"
 
 
 def ingest(lake: Lake, documents: Iterable[CorpusDocument]) -> Manifest:
@@ -99,7 +104,7 @@ def _settings_text(dataset: Dataset, base: Settings) -> str:
             f"url = {json.dumps(f'corpus/{corpus_file(space)}')}",
             "",
         ]
-    for section in _EVALUATED:
+    for section in EVALUATED:
         lines += _table(section, getattr(base, section).model_dump(mode="json", exclude_none=True))
     return "\n".join(lines) + "\n"
 

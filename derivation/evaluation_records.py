@@ -48,7 +48,7 @@ def add_results(warehouse: Warehouse, run_id: str, rows: Sequence[QuestionResult
     """Note results; those that are there already stay."""
     with warehouse.session("noting evaluation results") as connection:
         connection.executemany(
-            "INSERT INTO evaluation_results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO evaluation_results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             [
                 (
                     run_id,
@@ -60,11 +60,18 @@ def add_results(warehouse: Warehouse, run_id: str, rows: Sequence[QuestionResult
                     list(row.passages),
                     list(row.documents),
                     list(row.gold_ranks),
-                    json.dumps(asdict(row.answer)) if row.answer else None,
+                    row.answer.text if row.answer else None,
+                    json.dumps({**asdict(row.answer), "text": ""}) if row.answer else None,
                     row.latency_ms,
                 )
                 for row in rows
             ],
+        )
+        # What was erased since the snapshot that is asked must not come back in an answer.
+        connection.execute(
+            "UPDATE evaluation_results SET answer = NULL WHERE run_id = $run AND answer IS NOT NULL"
+            " AND list_has_any(documents, (SELECT coalesce(list(document_id), []) FROM blocked))",
+            {"run": run_id},
         )
 
 
@@ -102,11 +109,11 @@ def read_run(warehouse: Warehouse, name: str) -> EvaluatedRun:
     runs = list_runs(warehouse)
     matching = [record for record in runs if record.run_id.startswith(name)]
     named = [record for record in runs if record.dataset == name]
-    if len(matching) > 1:
+    if len(matching) > 1 and not named:
         raise UnknownName(f"'{name}' begins the names of {len(matching)} runs.", f"One is {matching[-1].run_id}.")
     if not matching and not named:
         raise UnknownName(f"There is no finished run '{name}'.", "memlake eval list names them.")
-    record = (matching or named)[-1]
+    record = (named or matching)[-1]
     with warehouse.session("reading an evaluation") as connection:
         return EvaluatedRun(record, _results(connection, record.run_id))
 
@@ -131,7 +138,8 @@ def _record(row: dict[str, Any]) -> RunRecord:
 
 def _results(connection: Connection, run_id: str) -> tuple[QuestionResult, ...]:
     rows = connection.execute(
-        "SELECT system, question_id, kind, answerable, metrics, passages, documents, gold_ranks, answer, latency_ms"
+        "SELECT system, question_id, kind, answerable, metrics, passages, documents, gold_ranks, answer, answering,"
+        " latency_ms"
         " FROM evaluation_results JOIN evaluation_runs USING (run_id) WHERE run_id = $run"
         " ORDER BY list_position(systems, system), question_id",
         {"run": run_id},
@@ -146,10 +154,10 @@ def _results(connection: Connection, run_id: str) -> tuple[QuestionResult, ...]:
             passages=tuple(passages),
             documents=tuple(documents),
             gold_ranks=tuple(ranks),
-            answer=GivenAnswer(**json.loads(answer)) if answer else None,
+            answer=GivenAnswer(**{**json.loads(answering), "text": answer or ""}) if answering else None,
             latency_ms=latency,
         )
-        for system, question, kind, answerable, metrics, passages, documents, ranks, answer, latency in rows
+        for system, question, kind, answerable, metrics, passages, documents, ranks, answer, answering, latency in rows
     )
 
 

@@ -19,7 +19,7 @@ from time import perf_counter
 
 from derivation.canary import content_of
 from derivation.embeddings import EMBEDDINGS_STEP_NAME
-from derivation.evaluation_lake import evaluation_home, ingest, prepare_lake
+from derivation.evaluation_lake import EVALUATED, default_folder, evaluation_home, ingest, prepare_lake
 from derivation.evaluation_records import add_results, begin_run, finish_run, finished_run, forget_run
 from derivation.lake import Lake
 from derivation.progress import Progress
@@ -38,9 +38,6 @@ from warehouse.settings import JudgeSettings, Settings, unknown_name
 from warehouse.snapshots import Manifest, current_manifest, manifest_as_of, parse_moment, read_manifest
 
 _PACKAGES = ("derivation", "evaluation", "graph", "memory", "retrieval", "sources", "warehouse")
-
-_SHAPING = ("segmentation", "embedding", "graph", "retrieval", "answer")
-"""Sections of the settings that a result depends on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +123,12 @@ def evaluate_growing(
     Questions that the corpus does not answer are asked at the last step only: before, others are unanswerable, too.
     """
     dataset = plan.dataset
-    home = (folder or evaluation_home() / "lakes" / dataset.name) / f"in-{increments}-steps"
+    home = (folder or default_folder(dataset, base)) / f"in-{increments}-steps"
     shutil.rmtree(home, ignore_errors=True)  # only ever ours: it must begin empty
     embedder = None
     before = 0
-    for step, documents in enumerate(dated_steps(dataset.documents, increments), 1):
+    steps = dated_steps(dataset.documents, increments)
+    for step, documents in enumerate(steps, 1):
         started = perf_counter()
         lake = prepare_lake(dataset, base, home, progress, embedder)
         manifest = ingest(lake, documents)
@@ -145,9 +143,10 @@ def evaluate_growing(
             seconds=round(perf_counter() - started, 3),
         )
         before = len(documents)
-        asked = answerable_so_far(dataset.questions, documents, last=step == increments)
+        asked = answerable_so_far(dataset.questions, documents, last=step == len(steps))
         if asked:
-            now = replace(plan, dataset=replace(dataset, questions=asked))
+            tolerated = plan.tolerated if step == len(steps) else 1.0
+            now = replace(plan, dataset=replace(dataset, questions=asked), tolerated=tolerated)
             yield _evaluate(lake, manifest, now, results, progress, step, cost)
 
 
@@ -220,7 +219,7 @@ def _asked(layout: LakeLayout, snapshot: str, own: Manifest) -> Manifest:
 def _record(
     lake: Lake, manifest: Manifest, plan: EvaluationPlan, judge: str | None, step: int, cost: StepCost | None
 ) -> RunRecord:
-    shaping = {name: getattr(lake.settings, name).model_dump(mode="json") for name in _SHAPING}
+    shaping = {name: getattr(lake.settings, name).model_dump(mode="json") for name in EVALUATED}
     systems = {
         system.name: [list(system.channels), system.fusion.model_dump() if system.fusion else None, system.snapshot]
         for system in plan.systems
@@ -231,7 +230,7 @@ def _record(
         "snapshot": content_of(manifest),
         "code": code_digest(),
     }
-    if manifest.embedder["model"] == BUNDLED_MODEL:
+    if (manifest.embedder["provider"], manifest.embedder["model"]) == ("sentence-transformers", BUNDLED_MODEL):
         hashes["embedder"] = BUNDLED_SHA256
     identity = [
         plan.dataset.name,
@@ -248,7 +247,7 @@ def _record(
         dataset=plan.dataset.name,
         format=plan.dataset.format,
         unit=plan.dataset.unit.value,
-        path=str(plan.dataset.files[0]),
+        path=str(plan.dataset.files[0].resolve()),
         metric=plan.dataset.metric,
         root=str(lake.layout.root),
         snapshot_id=manifest.snapshot_id,

@@ -23,7 +23,7 @@ from retrieval import MemoryClient
 from warehouse.files import write_atomically
 from warehouse.layout import LakeLayout
 from warehouse.settings import Settings
-from warehouse.snapshots import read_manifest
+from warehouse.snapshots import manifest_as_of, parse_moment, read_manifest
 
 Rows = list[dict[str, Any]]
 """Passages of a space, as the client gives them."""
@@ -49,8 +49,8 @@ def gather(run: EvaluatedRun, wanted: set[str]) -> Material:
     passages: dict[str, Passage] = {}
     places: dict[str, Places] = {}
     try:
-        for space, rows in _spaces(run.record, {item.space for item in mine.values()}):
-            here = {name: item for name, item in mine.items() if item.space == space}
+        for view, rows in _views(run.record, {(item.space, item.as_of) for item in mine.values()}):
+            here = {name: item for name, item in mine.items() if (item.space, item.as_of) == view}
             found = _places(here.values(), GoldFinder(rows))
             places |= found
             passages |= _passages(rows, wanted | _beginnings(rows, found))
@@ -90,13 +90,14 @@ def _as_asked(dataset: Dataset, record: RunRecord) -> Dataset:
     return replace(dataset, questions=answerable_so_far(dataset.questions, documents, last))
 
 
-def _spaces(record: RunRecord, names: set[str]) -> Iterator[tuple[str, Rows]]:
-    """The passages of the questions' spaces; of all spaces where the questions are not known."""
+def _views(record: RunRecord, asked: set[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], Rows]]:
+    """The passages of the questions' spaces at their dates; of all spaces where the questions are not known."""
     layout = LakeLayout(Path(record.root))
-    manifest = read_manifest(layout, record.snapshot_id)
-    for name in sorted(names or manifest.spaces):
-        with MemoryClient(layout, Settings(), name, record.snapshot_id) as client:
-            yield name, client.passages()
+    own = read_manifest(layout, record.snapshot_id)
+    for space, as_of in sorted(asked or {(name, "") for name in own.spaces}):
+        manifest = manifest_as_of(layout, parse_moment(as_of)) if as_of else own
+        with MemoryClient(layout, Settings(), space, manifest) as client:
+            yield (space, as_of), client.passages()
 
 
 def _places(questions: Iterable[Question], finder: GoldFinder) -> dict[str, Places]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from derivation.canary import accept
+from derivation.canary import accept, check_canary
 from derivation.checks import CheckResult
 from derivation.duplicates import duplicates_step
 from derivation.embeddings import embeddings_step
@@ -211,14 +211,14 @@ def publish_present(lake: Lake, accepted: str = "") -> Manifest:
     """Pin, check and publish the present state in one go, for what cannot wait for the next build.
 
     Args:
-        accepted: why the state may pass the canary, whatever that says; recorded.
+        accepted: why the state may pass the canary, whatever that says; recorded with what it said.
 
     Raises:
         CheckFailed: a blocking check failed; the published snapshot stays.
     """
     made = make_candidate(lake)
-    if accepted:
-        accept(lake, made, accepted)
+    if accepted and (held_back := check_canary(lake, made).problems):
+        accept(lake, made, f"{accepted}; the canary had said: {held_back[0]}")
     candidate, results = check_candidate(lake)
     problems = [problem for result in results for problem in result.problems]
     if problems:

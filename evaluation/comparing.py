@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from errors import NotComparable
-from evaluation.record import EvaluatedRun
+from evaluation.record import OWN_HASHES, EvaluatedRun, RunRecord
 from evaluation.statistics import Comparison, compare
 from evaluation.summary import metric_values, require_same_questions
 from evaluation.systems import FUSED
@@ -39,6 +39,12 @@ def _difference(first: EvaluatedRun, other: EvaluatedRun) -> str:
         return f"one is of {one.dataset}, the other of {two.dataset}"
     if one.hashes["questions"] != two.hashes["questions"]:
         return "their questions or gold differ"
+    if {name: one.hashes[name] for name in _files(one)} != {name: two.hashes[name] for name in _files(two)}:
+        return "their corpora differ"
     if one.judge != two.judge:
         return f"they were judged by {one.judge or 'nobody'} and by {two.judge or 'nobody'}"
     return ""
+
+
+def _files(record: RunRecord) -> list[str]:
+    return sorted(name for name in record.hashes if name not in OWN_HASHES)

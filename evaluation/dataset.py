@@ -104,6 +104,8 @@ class Problem:
 
     where: str
     what: str
+    of_document: bool = False
+    """Whether it is of a document, not of a question."""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
@@ -131,8 +133,11 @@ class Dataset:
 
     @property
     def is_test_split(self) -> bool:
-        """Whether the files' names say so: what is tuned on such questions cannot be measured by them."""
-        return any("test" in _WORD.findall(file.stem.lower()) for file in self.files)
+        """Whether names of files or their folder say so: what is tuned on such questions cannot be measured by them."""
+        return any(
+            "test" in _WORD.findall(file.stem.lower()) or file.resolve().parent.name.lower() == "test"
+            for file in self.files
+        )
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -147,26 +152,26 @@ class Dataset:
         Raises:
             DocumentRejected: too much is wrong; the message names the first problems.
         """
-        total = len(self.questions) + len(self.problems)
-        if not self.questions or len(self.problems) > tolerated * total:
-            shown = " ".join(f"{problem}." for problem in self.problems[:3])
-            raise DocumentRejected(
-                f"{self.name}: {len(self.problems)} of {total} entries cannot be used. {shown}",
-                "Mend the files, or let more go with --tolerate.",
-            )
+        for what, usable, problems in (
+            ("questions", len(self.questions), [item for item in self.problems if not item.of_document]),
+            ("documents", len(self.documents), [item for item in self.problems if item.of_document]),
+        ):
+            total = usable + len(problems)
+            if len(problems) > tolerated * total or (what == "questions" and not usable):
+                shown = " ".join(f"{problem}." for problem in problems[:3])
+                raise DocumentRejected(
+                    f"{self.name}: {len(problems)} of {total} {what} cannot be used. {shown}",
+                    "Mend the files, or let more go with --tolerate.",
+                )
         return self
 
 
 def unique_documents(documents: Sequence[CorpusDocument]) -> tuple[tuple[CorpusDocument, ...], list[Problem]]:
-    """The first document of each id in a space, and a problem for every further one."""
+    """The first document of each id in a space, and a problem for every further one that is not the same again."""
     seen: dict[str, CorpusDocument] = {}
-    problems = []
-    for document in documents:
-        if document.path in seen:
-            problems.append(Problem(document.path, "a document with this id was there before"))
-        else:
-            seen[document.path] = document
-    return tuple(seen.values()), problems
+    others = [document for document in documents if seen.setdefault(document.path, document) != document]
+    what = "another document with this id was there before"
+    return tuple(seen.values()), [Problem(document.path, what, of_document=True) for document in others]
 
 
 def usable_questions(

@@ -10,7 +10,7 @@ from evaluation.record import EvaluatedRun
 from evaluation.statistics import Comparison, Estimate, compare
 from evaluation.summary import Scores, Summary, metric_values, require_same_questions, summarise
 from evaluation.systems import FUSED
-from warehouse.settings import AnswerSettings
+from warehouse.settings import AnswerSettings, unknown_name
 
 _DIGITS = 6
 
@@ -32,11 +32,14 @@ def comparisons(run: EvaluatedRun, metric: str = "", system: str = "") -> list[C
 
     Raises:
         NotComparable: nobody has the metric.
+        UnknownName: the system does not have it.
     """
     chosen = metric or run.record.metric
     values = metric_values(run.rows, chosen)
     require_same_questions(values, chosen)
     mine = system or (FUSED if FUSED in values else next(iter(values)))
+    if mine not in values:
+        raise unknown_name("system with this metric", mine, list(values))
     return compare(chosen, values, mine, [name for name in values if name != mine])
 
 

@@ -11,6 +11,9 @@ from typing import Any
 
 from evaluation.run import QuestionResult
 
+OWN_HASHES = frozenset({"questions", "settings", "snapshot", "code", "embedder"})
+"""Of a run's hashes those that are not of one of the dataset's files."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepCost:

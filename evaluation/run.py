@@ -85,7 +85,7 @@ class QuestionResult:
     passages: tuple[str, ...]
     """The first passages, best first."""
     documents: tuple[str, ...]
-    """Their documents' ids, each once."""
+    """Ids of their documents, and of those that the answer was given from, each once."""
     gold_ranks: tuple[int, ...]
     """Where each piece of gold was found, from 1; 0 where it was not."""
     answer: GivenAnswer | None = None
@@ -226,18 +226,19 @@ class Evaluation:
                 completion_tokens=given.usage.completion_tokens,
             )
             metrics |= self._answer_metrics(question, given)
-        first = shown[:KEPT]
         documents = {hit.passage_id: hit.span.document_id for hit in hits} | {
             other.passage_id: other.span.document_id for hit in hits for other in hit.further
         }
+        first = [item.passage_id for item in shown[:KEPT]]
+        told = [*first, *(hit.passage_id for hit in read)]
         return QuestionResult(
             system=system.name,
             question_id=question.question_id,
             kind=question.kind,
             answerable=question.answerable,
             metrics=metrics,
-            passages=tuple(item.passage_id for item in first),
-            documents=tuple(dict.fromkeys(documents[item.passage_id] for item in first)),
+            passages=tuple(first),
+            documents=tuple(dict.fromkeys(documents[key] for key in told)),
             gold_ranks=tuple(ranks),
             answer=answer,
             latency_ms=latency,

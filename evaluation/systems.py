@@ -6,12 +6,13 @@ library. Further ones are variants: other fusion settings, or another snapshot o
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from errors import SettingsError
 from evaluation.bm25 import BM25Baseline
 from retrieval import CHANNELS
 from retrieval.families import Shown
@@ -60,11 +61,15 @@ def parse_systems(names: Sequence[str]) -> tuple[System, ...]:
 
     Raises:
         UnknownName: a name is not built in.
-        SettingsError: a variant's file is missing or wrong.
+        SettingsError: a variant's name is taken, or its file is missing or wrong.
     """
     if not names:
         return tuple(BUILT_IN.values())
-    return tuple(_parsed(name) for name in dict.fromkeys(names))
+    systems = [_parsed(name) for name in dict.fromkeys(names)]
+    twice = [name for name, count in Counter(system.name for system in systems).items() if count > 1]
+    if twice:
+        raise SettingsError(f"Two systems are named '{twice[0]}'.", "Name a variant otherwise.")
+    return tuple(systems)
 
 
 def _parsed(text: str) -> System:
@@ -73,6 +78,8 @@ def _parsed(text: str) -> System:
         if name not in BUILT_IN:
             raise unknown_name("system", name, list(BUILT_IN))
         return BUILT_IN[name]
+    if not name or name in BUILT_IN:
+        raise SettingsError(f"A variant cannot be named '{name}'.", "Give it a name that no built-in system has.")
     if what.startswith(_SNAPSHOT):
         return System(name, snapshot=what.removeprefix(_SNAPSHOT))
     return System(name, fusion=load_settings(Path(what)).retrieval.fusion)

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from errors import MissingExtra
+from errors import MissingExtra, NotComparable, SettingsError
 from evaluation.dataset import Dataset, Question
 from evaluation.matching import GoldFinder, Located, Shown, fact_ranks, gold_ranks
 from evaluation.metrics import fact_metrics, recall_at, retrieval_metrics
 from evaluation.run import DEPTH, OpenClient, Progress
-from evaluation.statistics import Comparison, compare
+from evaluation.statistics import Comparison, compare, holm
 from retrieval import CHANNELS
 from retrieval.search import Search
 from warehouse.settings import FusionSettings
@@ -103,6 +103,14 @@ class TuningSet:
         kind, _, cutoff = name.partition("@")
         return recall_at(ranks, int(cutoff)) if kind == "recall" else retrieval_metrics(ranks)[name]
 
+    def require_metric(self) -> None:
+        """Raises NotComparable where no question has the dataset's metric, before anything is searched."""
+        known = {*retrieval_metrics([1]), *(fact_metrics([1]) if any(item.facts for item in self._asked) else ())}
+        if self.dataset.metric not in known:
+            raise NotComparable(
+                f"{self.dataset.name} cannot be tuned for {self.dataset.metric}.", f"Known: {', '.join(sorted(known))}."
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
@@ -112,7 +120,8 @@ class Tuned:
     settings: FusionSettings
     """Found on all questions; what is written."""
     held_out: Mapping[str, Comparison]
-    """Dataset to the gain on questions that the settings had not been chosen by, over all folds together."""
+    """Dataset to the gain on questions that the settings had not been chosen by, over all folds together; corrected
+    over the datasets."""
     folds: tuple[FusionSettings, ...]
     """What was found without each of the folds."""
     trials: int
@@ -138,6 +147,7 @@ class Tuned:
                     "high": item.difference.high,
                     "questions": item.difference.count,
                     "p": item.p,
+                    "p_corrected": item.p_corrected,
                 }
                 for name, item in self.held_out.items()
             },
@@ -149,7 +159,17 @@ def tune(sets: Sequence[TuningSet], before: FusionSettings, trials: int, folds: 
 
     Args:
         before: the settings to improve on, tried first.
+
+    Raises:
+        SettingsError: a dataset has too few questions.
+        MissingExtra: Optuna is not installed.
     """
+    for item in sets:
+        item.require_metric()
+        if min(len(_fold(item, number, folds)) for number in range(folds)) == 0:
+            raise SettingsError(
+                f"{item.dataset.name} has too few questions for {folds} folds.", "Take fewer folds, or more questions."
+            )
     progress.start("tuning", "fusion settings", trials * (folds + 1))
     parts = [{item.dataset.name: _fold(item, number, folds) for item in sets} for number in range(folds)]
     found = []
@@ -174,7 +194,9 @@ def tune(sets: Sequence[TuningSet], before: FusionSettings, trials: int, folds: 
         for item in sets
         if then[item.dataset.name]
     }
-    return Tuned(before, settings, gains, tuple(found), trials)
+    corrected = holm({name: gain.p for name, gain in gains.items()})
+    judged = {name: replace(gain, p_corrected=corrected[name]) for name, gain in gains.items()}
+    return Tuned(before, settings, judged, tuple(found), trials)
 
 
 def _search(

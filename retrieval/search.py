@@ -116,7 +116,7 @@ class Search:
                 graph=self._view.graph if use_graph else None,
                 linked=found.linked,
                 settings=fusion,
-                full=self._limit,
+                full=self._view.full,
                 k=wanted,
                 allowed=self._allowed if use_graph else None,
                 cover=partial(self._coverage, number) if reads else None,

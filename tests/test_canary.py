@@ -12,7 +12,7 @@ from derivation.canary import accept, check_canary, content_of
 from derivation.erasure import DOCUMENT, erase, plan_erasure
 from derivation.snapshot import make_candidate, publish_present
 from derivation.status import read_status
-from errors import CheckFailed, UnknownName
+from errors import CheckFailed
 from warehouse.snapshots import current_id
 
 TOWNS = [f"Port {name}" for name in "Hallin Grimmel Gull Birch Sable Tern Ocker Wend Moss Kelp".split()]
@@ -99,7 +99,8 @@ def test_who_lets_it_pass_is_recorded(harbours: Workspace) -> None:
     published = publish_present(harbours.lake(), accepted="six harbours were closed")
     assert current_id(harbours.layout) == published.snapshot_id
     [(content, reason, who)] = harbours.rows("SELECT content, reason, granted_by FROM overrides")
-    assert (content, reason) == (content_of(published), "six harbours were closed")
+    assert content == content_of(published)
+    assert reason.startswith("six harbours were closed; the canary had said: recall@1 over 10 canary questions: 0.400")
     assert "@" in who
     for town in TOWNS[6:9]:
         harbours.delete(f"{town}.md")
@@ -123,16 +124,65 @@ def test_an_erasure_is_not_held_back(harbours: Workspace) -> None:
         lake = harbours.lake()
         report = erase(lake, plan_erasure(lake, DOCUMENT, f"{town}.md"))
         assert report.clean
-    reasons = harbours.column("SELECT reason FROM overrides")
-    assert len(reasons) == 6
-    assert all(reason.startswith("erasure ") for reason in reasons)
+    assert harbours.column("SELECT reason FROM overrides") == [], "one at a time may be chance"
+
+
+def test_what_an_erasure_publishes_against_the_canary_is_recorded(harbours: Workspace) -> None:
+    write_questions(
+        harbours.folder / "canary.jsonl",
+        [{"id": str(n), "question": f"Who keeps the harbour of {TOWNS[0]}? ({n})", "gold": [f"{TOWNS[0]}.md"]}
+         for n in range(8)],
+    )  # fmt: skip
+    lake = harbours.lake()
+    assert erase(lake, plan_erasure(lake, DOCUMENT, f"{TOWNS[0]}.md")).clean
+    [reason] = harbours.column("SELECT reason FROM overrides")
+    assert reason.startswith("erasure ")
+    assert "the canary had said: recall@1 over 8 canary questions: 0.000" in reason
 
 
 def test_a_metric_that_the_questions_do_not_have_is_named(harbours: Workspace) -> None:
     configure(harbours, metric="freshness@5")
     lose(harbours, 1)
-    with pytest.raises(UnknownName, match="no metric 'freshness@5'"):
+    with pytest.raises(CheckFailed, match="canary"):
         harbours.build()
+    [problem] = check_canary(harbours.lake(), make_candidate(harbours.lake())).problems
+    assert "No canary question has the metric 'freshness@5'" in problem
+
+
+def test_questions_that_cannot_be_read_hold_back_and_say_why(harbours: Workspace) -> None:
+    (harbours.folder / "canary.jsonl").unlink()
+    lose(harbours, 1)
+    with pytest.raises(CheckFailed, match="canary"):
+        harbours.build()
+    [problem] = check_canary(harbours.lake(), make_candidate(harbours.lake())).problems
+    assert "There is nothing at" in problem
+
+
+def test_questions_whose_gold_is_nowhere_are_told(harbours: Workspace) -> None:
+    write_questions(harbours.folder / "canary.jsonl", [{"question": "Who?", "gold": ["no/such.md"]}])
+    lose(harbours, 1)
+    with pytest.raises(CheckFailed, match="canary"):
+        harbours.build()
+    [problem] = check_canary(harbours.lake(), make_candidate(harbours.lake())).problems
+    assert "Neither snapshot finds anything" in problem
+
+
+def test_questions_about_the_past_are_not_asked_of_a_candidate(harbours: Workspace) -> None:
+    asked = [{"question": f"Who keeps {town}?", "gold": [f"{town}.md"], "as_of": "2020-01-01"} for town in TOWNS[:6]]
+    now = [{"question": f"Who keeps the harbour of {town}?", "gold": [f"{town}.md"]} for town in TOWNS[6:]]
+    write_questions(harbours.folder / "canary.jsonl", [*asked, *now])
+    lose(harbours, 6)
+    assert harbours.build().published
+
+
+def test_few_questions_are_told_to_hold_nothing_back(harbours: Workspace) -> None:
+    asked = [{"question": f"Who keeps the harbour of {town}?", "gold": [f"{town}.md"]} for town in TOWNS[:3]]
+    write_questions(harbours.folder / "canary.jsonl", asked)
+    lose(harbours, 3)
+    built = harbours.build()
+    assert built.published
+    checked = harbours.rows("SELECT count(*) FROM snapshots WHERE list_contains(checked, 'canary')")
+    assert checked == [(2,)]
 
 
 def test_a_space_that_is_gone_counts_as_not_found(harbours: Workspace) -> None:

@@ -256,7 +256,11 @@ class TestOwnQuestions:
         [
             (['{"question": "Who?", "gold": ["a.md"]}', '{"question": "What?"}'], "question 2: it has no gold"),
             (['{"question": "Who?", "gold": ["a"], "id": 1}'] * 2, "a question with this id was there before"),
-            (['{"question": "Who?", "golden": ["a"]}'], "unknown key 'golden'"),
+            (['{"question": "Who?", "golden": ["a"]}'], "line 1 is no question: golden: extra inputs"),
+            (['{"question": "Who?", "gold": "a.md"}'], "gold: input should be a valid list"),
+            (['{"question": 5, "gold": ["a.md"]}'], "question: input should be a valid string"),
+            (['{"question": "Who?", "gold": [{"path": "a", "qoute": "b"}]}'], "qoute: extra inputs"),
+            (['{"question": "Who?", "answerable": "false"}'], "answerable: input should be a valid boolean"),
             (['{"question": "Who?"', ""], "line 1 is not JSON"),
             (['{"question": " ", "gold": ["a"]}'], "the question is empty"),
         ],
@@ -269,10 +273,14 @@ class TestOwnQuestions:
 
 
 def test_twice_the_same_document_is_one_and_counted(tmp_path: Path) -> None:
-    dataset = read_one(write_multihop(tmp_path, [news()] * 30, [*ARTICLES, ARTICLES[0]]))
+    assert read_one(write_multihop(tmp_path, [news()], [*ARTICLES, ARTICLES[0]])).problems == (), "the very same"
+    other = {**ARTICLES[0], "body": "Another text."}
+    with pytest.raises(DocumentRejected, match="1 of 3 documents cannot be used"):
+        read_one(write_multihop(tmp_path, [news()], [*ARTICLES, other]))
+    dataset = read_one(write_multihop(tmp_path, [news()], [*ARTICLES, other]), tolerated=0.5)
     assert len(dataset.documents) == 2
     assert [str(problem) for problem in dataset.problems] == [
-        "corpus.jsonl#Storm at Gull Point: a document with this id was there before"
+        "corpus.jsonl#Storm at Gull Point: another document with this id was there before"
     ]
 
 
@@ -284,6 +292,19 @@ def test_a_format_may_be_named(tmp_path: Path) -> None:
         read_one(folder, format_name="hipporag")
     with pytest.raises(SettingsError, match="There is no format 'nothing'"):
         read_one(folder, format_name="nothing")
+
+
+def test_a_name_is_a_folder_too_and_leads_nowhere_else(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"cannot be named '\.\./evil'"):
+        read_one(write_hipporag(tmp_path, [musique(1, [0])]), name="../evil")
+
+
+def test_line_separators_inside_a_text_do_not_end_a_line(tmp_path: Path) -> None:
+    write_beir(tmp_path)
+    line = json.dumps({"_id": "d3", "title": "", "text": "One\u2028two\x85three."}, ensure_ascii=False)
+    with (tmp_path / "corpus.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    assert read_one(tmp_path).documents[2].text == "One\u2028two\x85three."
 
 
 def test_what_is_of_no_format_is_refused(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from derivation.evaluations import (
 )
 from derivation.lake import Lake
 from derivation.progress import NoProgress
-from errors import DocumentRejected, NotComparable, UnknownName
+from errors import DocumentRejected, NotComparable, SettingsError, UnknownName
 from evaluation.bm25 import BM25Baseline
 from evaluation.comparing import compare_runs
 from evaluation.dataset import CorpusDocument, Dataset, Evidence, GoldUnit, Question, document_path
@@ -193,6 +193,10 @@ class TestSystems:
         assert past.snapshot == "2024"
         with pytest.raises(UnknownName, match="Did you mean 'lexical'"):
             parse_systems(["lexcal"])
+        with pytest.raises(SettingsError, match="cannot be named 'bm25'"):
+            parse_systems([f"bm25={file}"])
+        with pytest.raises(SettingsError, match="Two systems are named 'lean'"):
+            parse_systems([f"lean={file}", "lean=snapshot:2024"])
 
     def test_a_variant_ranks_as_settings_of_its_own_do(
         self, tmp_path: Path, base: Settings, evaluate: Callable[..., EvaluatedRun]
@@ -233,8 +237,10 @@ class TestRun:
         for name in ("fused", "dense", "lexical", "graph", "without-graph"):
             rows = {row.question_id: row for row in results[0] if row.system == name}
             for question in questions():
-                hits = client.search(question.text, k=50, channels=BUILT_IN[name].channels)
-                assert tuple(hit.passage_id for hit in hits)[:20] == rows[question.question_id].passages
+                for k in (5, 50):
+                    hits = client.search(question.text, k=k, channels=BUILT_IN[name].channels)
+                    found = tuple(hit.passage_id for hit in hits)[:20]
+                    assert found == rows[question.question_id].passages[: min(k, 20)], (name, k)
         many = client.search_many([question.text for question in questions()], k=5)
         assert many == [client.search(question.text, k=5) for question in questions()]
 
@@ -340,14 +346,17 @@ class TestRun:
         )
         question = Question(
             "price",
-            "What does the ticket of the Hallin ferry cost?",
+            "Does the ticket of the Hallin ferry cost seven crowns?",
             gold=(Evidence(documents[1].path),),
             outdated=(Evidence(documents[0].path),),
         )
         run = evaluate(replace(towns(), documents=documents, questions=(question,)), ["lexical"], answers=False)
         [row] = run.rows
-        assert row.metrics["freshness@5"] == 1.0
-        assert row.metrics["staleness@5"] == float(row.gold_ranks[0] == 2)
+        assert row.gold_ranks == (1,), "it has two more words of the question"
+        assert (row.metrics["freshness@5"], row.metrics["staleness@5"]) == (1.0, 0.0)
+        swapped = replace(question, gold=question.outdated, outdated=question.gold)
+        [row] = evaluate(replace(towns(), documents=documents, questions=(swapped,)), ["lexical"], answers=False).rows
+        assert (row.metrics["freshness@5"], row.metrics["staleness@5"]) == (1.0, 1.0)
 
     def test_runs_over_different_questions_are_not_ranked(self, evaluate: Callable[..., EvaluatedRun]) -> None:
         one = evaluate(None, ["fused"], answers=False)
@@ -434,6 +443,17 @@ class TestGrowth:
         assert [step.retention for step in steps[1:]] == [1.0, 1.0, 1.0]
         assert runs[-1].record.questions == 9, "what cannot be answered is asked in the end"
         assert [record.step for record in list_runs(store)] == [1, 2, 3, 4]
+
+    def test_a_step_that_adds_nothing_is_left_out_and_the_last_one_asks_everything(
+        self, tmp_path: Path, base: Settings, store: Warehouse
+    ) -> None:
+        small = replace(towns(), documents=corpus()[:3], questions=(*questions()[:3], questions()[-1]))
+        plan = EvaluationPlan(small, parse_systems(["lexical"]), answers=False)
+        (tmp_path / "lake").mkdir()
+        (tmp_path / "lake" / "keep.txt").write_text("mine")
+        runs = list(evaluate_growing(plan, base, store, NoProgress(), 5, tmp_path / "lake"))
+        assert [run.record.questions for run in runs] == [1, 2, 4]
+        assert (tmp_path / "lake" / "keep.txt").read_text() == "mine"
 
 
 class TestOwnLake:

@@ -137,7 +137,7 @@ class TestBaseScores:
 
     def test_two_channels_that_both_say_nothing_count_alike(self) -> None:
         same = {"dense": ranking({1: 0.5, 2: 0.5}), "lexical": ranking({2: 3.0, 3: 3.0})}
-        base = base_scores(same, FusionSettings(judged=2), FULL)
+        base = base_scores(same, FusionSettings(judged=2, dense_weight=1.0, lexical_weight=1.0), FULL)
         assert base == pytest.approx({passage_id(1): 0.5, passage_id(2): 1.0, passage_id(3): 0.5})
 
     @pytest.mark.parametrize("dense", [{1: 0.9, 2: 0.1}, {1: 0.5, 2: 0.5}], ids=["sharp", "flat"])

@@ -11,9 +11,9 @@ from towns import questions, towns
 
 from derivation.progress import NoProgress
 from derivation.tuning import tune_datasets
-from errors import SettingsError
+from errors import NotComparable, SettingsError
 from evaluation.dataset import Dataset
-from evaluation.tuning import RANGES, Tuned
+from evaluation.tuning import RANGES, Tuned, TuningSet
 from warehouse.settings import EmbeddingSettings, FusionSettings, RetrievalSettings, Settings, load_settings
 
 
@@ -21,7 +21,9 @@ def badly_set() -> Settings:
     """Two dimensions tell few texts apart, and these settings trust them alone."""
     return Settings(
         embedding=EmbeddingSettings(provider="hashing", dimensions=2),
-        retrieval=RetrievalSettings(fusion=FusionSettings(lexical_weight=0.0, graph_weight=0.0, hop_weight=0.0)),
+        retrieval=RetrievalSettings(
+            fusion=FusionSettings(lexical_weight=0.0, coverage_weight=0.0, graph_weight=0.0, hop_weight=0.0)
+        ),
     )
 
 
@@ -38,7 +40,23 @@ def test_what_was_found_is_better_on_questions_that_it_was_not_chosen_by(tuned: 
     assert gain.losses == 0
 
 
-def test_each_fold_is_searched_without_its_questions(tuned: Tuned) -> None:
+def test_each_fold_is_searched_without_its_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scored: list[frozenset[str]] = []
+    values = TuningSet.values
+
+    def noted(self: TuningSet, fusion: FusionSettings, wanted: frozenset[str]) -> dict[str, float]:
+        scored.append(wanted)
+        return values(self, fusion, wanted)
+
+    monkeypatch.setattr(TuningSet, "values", noted)
+    tune_datasets([replace(towns(), metric="mrr")], badly_set(), 1, 2, NoProgress(), tmp_path)
+    first, held_out, _, second, held_out_then, _, everything = scored
+    assert first.isdisjoint(held_out)
+    assert (second, held_out_then) == (held_out, first)
+    assert everything == first | held_out == {question.question_id for question in questions() if question.gold}
+
+
+def test_every_setting_that_is_found_is_in_its_range(tuned: Tuned) -> None:
     assert len(tuned.folds) == 2
     for fold in (*tuned.folds, tuned.settings):
         for name, (low, high) in RANGES.items():
@@ -61,6 +79,14 @@ def test_the_file_is_a_settings_file(tuned: Tuned, tmp_path: Path) -> None:
 def test_every_range_is_of_a_setting_and_holds_its_default() -> None:
     for name, (low, high) in RANGES.items():
         assert low <= getattr(FusionSettings(), name) <= high
+
+
+def test_too_few_questions_and_strange_metrics_are_refused_before_the_search(tmp_path: Path) -> None:
+    with pytest.raises(NotComparable, match="cannot be tuned for ndgc@10"):
+        tune_datasets([replace(towns(), metric="ndgc@10")], badly_set(), 1, 2, NoProgress(), tmp_path)
+    one = replace(towns(), questions=questions()[:1])
+    with pytest.raises(SettingsError, match="too few questions for 2 folds"):
+        tune_datasets([one], badly_set(), 1, 2, NoProgress(), tmp_path)
 
 
 def test_a_test_split_is_never_tuned_on(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from re import compile as pattern
 
 from errors import DocumentRejected, SettingsError
 from evaluation.dataset import Dataset
@@ -19,6 +20,9 @@ class Adapter:
     """The dataset's name and its folder or file."""
     recognises: Callable[[Path], bool]
 
+
+_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""Names are also folders."""
 
 ADAPTERS: dict[str, Adapter] = {
     "hipporag": Adapter(hipporag.read, hipporag.recognises),
@@ -44,6 +48,8 @@ def read_dataset(name: str, path: Path, format_name: str = "", tolerated: float 
         SettingsError: there is nothing at ``path``, or no such format.
         DocumentRejected: the files are of another format, or too much of them cannot be used.
     """
+    if not _NAME.fullmatch(name):
+        raise SettingsError(f"A dataset cannot be named '{name}'.", "Use letters, digits, points, _ and -.")
     if not path.exists():
         raise SettingsError(f"There is nothing at {path}.", "Name the dataset's folder or file.")
     wanted = format_name or (name if name in ADAPTERS else "")

@@ -1,5 +1,5 @@
 """BEIR's format (arXiv 2104.08663), as LIMIT (arXiv 2508.21038) uses it: ``corpus.jsonl``, ``queries.jsonl``, and
-``qrels.jsonl`` or ``qrels/<split>.tsv``. Gold are the documents with a positive score.
+``qrels.jsonl`` or ``qrels/<split>.tsv``. Gold are the documents with a positive score; grades are not told apart.
 """
 
 from __future__ import annotations
@@ -42,19 +42,20 @@ def read(name: str, path: Path) -> Dataset:
             for _, item in read_lines(corpus)
         ]
         judged = _judged(judgments)
-        texts = {str(item["_id"]): item["text"] for _, item in read_lines(queries)}
+        pairs = [(str(item["_id"]), item["text"]) for _, item in read_lines(queries)]
     except (KeyError, TypeError, ValueError) as error:
         raise DocumentRejected(f"{folder} is not of BEIR's format: {error} is missing.", "Check its files.") from None
     documents, doubles = unique_documents(found)
     asked = [
         Question(
             question_id=key,
-            text=texts[key],
+            text=text,
             gold=tuple(Evidence(document_path("default", _identity(document))) for document in judged[key]),
         )
-        for key in texts
+        for key, text in pairs
         if key in judged
     ]
+    texts = dict(pairs)
     usable, problems = usable_questions(asked, documents)
     strangers = [Problem(f"judgments of {key}", "there is no such query") for key in judged if key not in texts]
     return Dataset(
@@ -82,14 +83,16 @@ def _judged(file: Path) -> dict[str, list[str]]:
     """Query to the documents that are relevant to it."""
     judged: dict[str, list[str]] = defaultdict(list)
     if file.suffix == ".tsv":
-        rows = [line.split("\t") for line in read_text(file).splitlines()[1:] if line.strip()]
+        rows = [line.split("\t") for line in read_text(file).split("\n") if line.strip()]
+        if rows and rows[0][-1].strip() == "score":
+            del rows[0]  # the head line
         triples = [(query, document, float(score)) for query, document, score in rows]
     else:
         triples = [
             (str(item["query-id"]), str(item["corpus-id"]), float(item["score"])) for _, item in read_lines(file)
         ]
     for query, document, score in triples:
-        if score > 0:
+        if score > 0 and document not in judged[query]:
             judged[query].append(document)
     return judged
 

@@ -43,7 +43,7 @@ def read_array(file: Path) -> list[Any]:
 
 def read_lines(file: Path) -> Iterator[tuple[int, Any]]:
     """Line numbers and values of a JSON Lines file; DocumentRejected at a line that is not JSON."""
-    for number, line in enumerate(read_text(file).splitlines(), 1):
+    for number, line in enumerate(read_text(file).split("\n"), 1):
         if line.strip():
             try:
                 yield number, json.loads(line)

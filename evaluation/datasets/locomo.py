@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from errors import DocumentRejected
-from evaluation.dataset import CorpusDocument, Dataset, Evidence, GoldUnit, Problem, Question, usable_questions
+from evaluation.dataset import (
+    CorpusDocument,
+    Dataset,
+    Evidence,
+    GoldUnit,
+    Problem,
+    Question,
+    unique_documents,
+    usable_questions,
+)
 from evaluation.datasets.files import find_file, read_array, required
 from memory.parsing import parse_date
 
@@ -34,7 +43,10 @@ def read(name: str, path: Path) -> Dataset:
     problems: list[Problem] = []
     for number, item in enumerate(read_array(file), 1):
         try:
-            space = re.sub(r"[^a-z0-9_-]+", "-", str(item.get("sample_id", f"conversation-{number}")).lower())
+            space = (
+                re.sub(r"[^a-z0-9_-]+", "-", str(item.get("sample_id", f"conversation-{number}")).lower()).strip("-_")
+                or f"conversation-{number}"
+            )
             sessions, turns = _sessions(item["conversation"], space)
             asked = [_question(each, space, index, turns) for index, each in enumerate(item["qa"], 1)]
         except (KeyError, TypeError, AttributeError) as error:
@@ -44,9 +56,10 @@ def read(name: str, path: Path) -> Dataset:
         documents += sessions
         problems += [each for each in asked if isinstance(each, Problem)]
         questions += [each for each in asked if isinstance(each, Question)]
-    usable, unusable = usable_questions(questions, documents)
+    unique, doubles = unique_documents(documents)
+    usable, unusable = usable_questions(questions, unique)
     return Dataset(
-        name, "locomo", GoldUnit.TURN, (file,), tuple(documents), usable, (*problems, *unusable), "recall@10"
+        name, "locomo", GoldUnit.TURN, (file,), unique, usable, (*doubles, *problems, *unusable), "recall@10"
     )
 
 

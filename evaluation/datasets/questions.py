@@ -11,12 +11,38 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from errors import DocumentRejected
 from evaluation.dataset import DEFAULT_SPACE, Dataset, Evidence, GoldUnit, Question, usable_questions
 from evaluation.datasets.files import find_file, read_lines, required
 
 _SIGNS = ('"question"',)
-_KNOWN = frozenset("question gold outdated answers answer type id space as_of answerable".split())
+
+
+class _Gold(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    path: str
+    quote: str = ""
+    source: str = ""
+
+
+class _Line(BaseModel):
+    """A line of the file; JSON's own types and no other keys, so that a slip is told and not read as something else."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    question: str
+    id: str | int | None = None
+    gold: list[str | _Gold] = []
+    outdated: list[str | _Gold] = []
+    answer: str = ""
+    answers: str | list[str] = ""
+    type: str = ""
+    space: str = DEFAULT_SPACE
+    as_of: str | None = None
+    answerable: bool = True
 
 
 def recognises(path: Path) -> bool:
@@ -36,28 +62,27 @@ def read(name: str, path: Path) -> Dataset:
 
 def _question(item: Any, number: int, file: Path) -> Question:
     try:
-        unknown = sorted(set(item) - _KNOWN)
-        if unknown:
-            raise DocumentRejected(
-                f"{file}: line {number} has the unknown key '{unknown[0]}'.", f"Known: {', '.join(sorted(_KNOWN))}."
-            )
-        answers = item.get("answers", item.get("answer", ()))
-        return Question(
-            question_id=str(item.get("id", number)),
-            text=item["question"],
-            answers=(answers,) if isinstance(answers, str) else tuple(map(str, answers)),
-            gold=tuple(map(_evidence, item.get("gold", ()))),
-            outdated=tuple(map(_evidence, item.get("outdated", ()))),
-            kind=str(item.get("type", "")),
-            space=item.get("space", DEFAULT_SPACE),
-            answerable=bool(item.get("answerable", True)),
-            as_of=item.get("as_of") or "",
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DocumentRejected(f"{file}: line {number} is no question: {error}.", "See docs/evaluation.md.") from None
+        line = _Line.model_validate(item)
+    except ValidationError as error:
+        first = max(error.errors(), key=lambda item: len(item["loc"]))  # of a union, the alternative that fits best
+        where = ".".join(str(part) for part in first["loc"] if part not in ("str", "_Gold"))
+        raise DocumentRejected(
+            f"{file}: line {number} is no question: {where or 'the line'}: {first['msg'].lower()}.",
+            "See docs/evaluation.md.",
+        ) from None
+    answers = line.answers or line.answer
+    return Question(
+        question_id=str(number if line.id is None else line.id),
+        text=line.question,
+        answers=tuple(answers) if isinstance(answers, list) else (answers,) if answers else (),
+        gold=tuple(map(_evidence, line.gold)),
+        outdated=tuple(map(_evidence, line.outdated)),
+        kind=line.type,
+        space=line.space,
+        answerable=line.answerable,
+        as_of=line.as_of or "",
+    )
 
 
-def _evidence(item: Any) -> Evidence:
-    if isinstance(item, str):
-        return Evidence(item)
-    return Evidence(item["path"], item.get("quote", ""), item.get("source", ""))
+def _evidence(item: str | _Gold) -> Evidence:
+    return Evidence(item) if isinstance(item, str) else Evidence(item.path, item.quote, item.source)

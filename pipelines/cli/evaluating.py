@@ -210,6 +210,7 @@ def tune(
 ) -> None:
     """Search fusion settings on part of the questions, report the gain on the rest, write a settings file."""
     from derivation.tuning import tune_datasets
+    from errors import SettingsError
     from evaluation.datasets import read_dataset
     from pipelines.cli.progress import TerminalProgress
     from pipelines.cli.scores import print_tuned
@@ -217,7 +218,10 @@ def tune(
 
     base = _settings(config) or Settings()
     pairs = [item.partition("=") for item in datasets]
-    read = [read_dataset(name, Path(path or name)) for name, _, path in pairs]
+    unnamed = next((name for name, sign, _ in pairs if not sign), None)
+    if unnamed:
+        raise SettingsError(f"'{unnamed}' has no name.", f"Write NAME={unnamed}.")
+    read = [read_dataset(name, Path(path)) for name, _, path in pairs]
     if metric:
         read = [replace(dataset, metric=metric) for dataset in read]
     with TerminalProgress(notes()) as progress:
@@ -252,7 +256,7 @@ def _run(
 ) -> None:
     from derivation.evaluations import evaluate_corpus, evaluate_growing, evaluate_lake, results_warehouse
     from derivation.lake import Lake
-    from errors import SettingsError
+    from errors import NotComparable, SettingsError
     from evaluation.growth import growth, step_record
     from evaluation.output import comparisons, run_record, summary_of
     from pipelines.cli.progress import TerminalProgress
@@ -263,6 +267,8 @@ def _run(
     steps = []
     with TerminalProgress(notes()) as progress:
         if not dataset.documents:
+            if increments:
+                raise SettingsError("Questions of your own come without a corpus to ingest.", "Leave out --increments.")
             if settings is None:
                 raise SettingsError("Questions of your own need a lake.", "Name its settings file with --config.")
             evaluated = evaluate_lake(Lake(settings, progress=progress), plan, store, progress)
@@ -273,7 +279,11 @@ def _run(
         else:
             evaluated = evaluate_corpus(plan, base, store, progress, lake)
     summary = summary_of(evaluated)
-    compared = comparisons(evaluated, metric) if len(plan.systems) > 1 else []
+    compared, unranked = [], ""
+    try:
+        compared = comparisons(evaluated, metric) if len(plan.systems) > 1 else []
+    except NotComparable as error:
+        unranked = str(error)
     if as_json:
         record = run_record(evaluated, summary, compared)
         print_json(record | ({"increments": [step_record(step) for step in steps]} if increments else {}))
@@ -284,4 +294,7 @@ def _run(
         console.print()
     print_run(console, evaluated.record, summary)
     console.print()
-    print_comparisons(console, compared)
+    if unranked:
+        console.print(unranked)
+    elif len(plan.systems) > 1:
+        print_comparisons(console, compared)

@@ -13,6 +13,7 @@ from evaluation.record import RunRecord
 from evaluation.statistics import Comparison, Estimate
 from evaluation.summary import Summary
 from evaluation.tuning import RANGES, Tuned
+from memory.embedding import EmbedderSpec
 from pipelines.cli.console import counted
 
 _PROBLEMS = 5
@@ -31,7 +32,7 @@ def print_run(console: Console, record: RunRecord, summary: Summary) -> None:
     """What was evaluated, and the means of every system."""
     console.print(
         f"{record.dataset} ({record.format}): {counted(record.questions, 'question')}; snapshot {record.snapshot_id}, "
-        f"embedder {record.embedder['model']}; run {record.run_id}"
+        f"embedder {EmbedderSpec(**record.embedder).identity}; run {record.run_id}"
     )
     if record.problems:
         console.print(f"{counted(len(record.problems), 'entry').replace('entrys', 'entries')} left out:")
@@ -86,9 +87,11 @@ def print_comparisons(console: Console, compared: Sequence[Comparison]) -> None:
             str(item.ties),
             verdict,
         )
-    if compared:
-        console.print(f"{compared[0].metric}, paired over the same questions")
-        console.print(made)
+    if not compared:
+        console.print("There is nothing to compare: only one system has this metric.")
+        return
+    console.print(f"{compared[0].metric}, paired over the same questions")
+    console.print(made)
 
 
 def print_growth(console: Console, steps: Sequence[GrowthStep], metric: str) -> None:
@@ -120,13 +123,15 @@ def print_tuned(console: Console, tuned: Tuned) -> None:
         made.add_row(name, *(f"{getattr(item, name):.3g}" for item in (tuned.before, tuned.settings, *tuned.folds)))
     console.print(made)
     console.print()
-    gains = table("held out", "metric", "gain, 95 % interval", "p", "better", "worse", "same")
+    gains = table("held out", "metric", "gain, 95 % interval", "p", "p, Holm", "better", "worse", "same")
     for name, item in tuned.held_out.items():
         gains.add_row(
-            name, item.metric, interval(item.difference), f"{item.p:.4f}", str(item.wins), str(item.losses),
-            str(item.ties),
+            name, item.metric, interval(item.difference), f"{item.p:.4f}", f"{item.p_corrected:.4f}", str(item.wins),
+            str(item.losses), str(item.ties),
         )  # fmt: skip
     console.print(gains)
+    if not any((item.difference.value or 0) > 0 and item.significant for item in tuned.held_out.values()):
+        console.print("Nothing was gained on questions that were held out: the settings before are as good.")
 
 
 def _mean(estimate: Estimate) -> str:

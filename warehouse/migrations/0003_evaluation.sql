@@ -31,9 +31,10 @@ CREATE TABLE evaluation_results (
     answerable BOOLEAN NOT NULL,
     metrics JSON NOT NULL,
     passages VARCHAR[] NOT NULL,    -- passage ids, best first; their texts are in the snapshot only
-    documents VARCHAR[] NOT NULL,   -- document ids of those
+    documents VARCHAR[] NOT NULL,   -- document ids of those, and of all that the answer was given from
     gold_ranks INTEGER[] NOT NULL,  -- from 1; 0 where a piece of gold was not found
-    answer JSON,
+    answer VARCHAR,                 -- as it is, so that a search for erased text finds it; NULL where none is kept
+    answering JSON,                 -- refused, by whom, calls, tokens
     latency_ms DOUBLE,
     PRIMARY KEY (run_id, system, question_id)
 );
