@@ -10,9 +10,14 @@ import pytest
 from conftest import Workspace
 
 from derivation.erasure import DOCUMENT, SOURCE, SPACE, ErasureReport, erase, plan_erasure, readmit
+from derivation.evaluation_records import add_results, begin_run, forget_run
+from derivation.evaluations import EvaluationPlan, evaluate_lake
 from derivation.lake import Lake
+from derivation.progress import NoProgress
 from derivation.status import read_status
 from errors import SettingsError, SnapshotError, UnknownName
+from evaluation.dataset import Dataset, Evidence, GoldUnit, Question
+from evaluation.systems import parse_systems
 from warehouse.scanning import find_in_files
 from warehouse.snapshots import ancestry, list_ids, manifest_as_of
 
@@ -230,6 +235,27 @@ def test_an_erasure_that_was_interrupted_goes_on(history: Workspace, monkeypatch
     assert again.needles >= 1, "the text is known from the snapshots that still show it"
     assert files_with(history, SECRET) == []
     assert history.column("SELECT count(*) FROM erasures WHERE finished_at IS NULL") == [0]
+
+
+def test_answers_that_an_evaluation_gave_from_it_go_too(history: Workspace) -> None:
+    """A verbatim answer with letters that JSON would have escaped; neither the scan nor a late result keeps it."""
+    told = 'Ludmila “Lúdmila” Quistgaard paid Müller "nine" crowns at the café in Zürich.'
+    history.write("secret.md", f"# Confession\n\n{told}\n")
+    history.build(as_of=hour(3))
+    question = Question("q", "Whom did Quistgaard pay nine crowns at the café?", gold=(Evidence("secret.md"),))
+    dataset = Dataset("mine", "questions", GoldUnit.DOCUMENT, (history.config,), (), (question,))
+    plan = EvaluationPlan(dataset, parse_systems(["fused"]))
+    lake = history.lake()
+    run = evaluate_lake(lake, plan, lake.warehouse, NoProgress())
+    [row] = run.rows
+    assert row.answer is not None and told in row.answer.text
+    assert history.column("SELECT answer FROM evaluation_results") == [row.answer.text], "as it is, for the scan to see"
+    assert run_erasure(history, DOCUMENT, "secret.md").clean
+    assert history.column("SELECT answer FROM evaluation_results") == [None]
+    forget_run(lake.warehouse, run.record.run_id)
+    begin_run(lake.warehouse, run.record)
+    add_results(lake.warehouse, run.record.run_id, run.rows)
+    assert history.column("SELECT answer FROM evaluation_results") == [None], "a run that was going on meanwhile"
 
 
 def test_the_rest_equals_a_rebuild(history: Workspace) -> None:
