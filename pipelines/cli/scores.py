@@ -24,7 +24,7 @@ def table(*columns: str) -> Table:
     """A table without lines, numbers to the right."""
     made = Table(box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        made.add_column(column, justify="left" if number == 0 else "right")
+        made.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
     return made
 
 
