@@ -263,8 +263,8 @@ def test_an_evaluation_shows_tables_and_a_picture(
     assert metadata["run"].value == run.run_id
 
 
-def test_a_schedule_evaluates_every_dataset(definitions: dg.Definitions, example: ExampleLake) -> None:
-    schedule = definitions.resolve_schedule_def("regular_evaluation")
+def test_a_schedule_evaluates_every_dataset(definitions: dg.Definitions) -> None:
+    from pipelines.defs.automation import regular_evaluation
+
     context = dg.build_schedule_context(scheduled_execution_time=datetime(2026, 8, 2, 5, tzinfo=UTC))
-    requests = schedule.evaluate_tick(context).run_requests
-    assert [request.partition_key for request in requests or ()] == ["example"]
+    assert [request.partition_key for request in regular_evaluation(context)] == ["example"]

@@ -528,6 +528,7 @@ def test_the_command_line_runs_lists_and_compares(tmp_path: Path) -> None:
     assert len(compared) == len(BUILT_IN) - 1
 
 
+@pytest.mark.histories
 @pytest.mark.skipif(not DATA.is_dir(), reason="the evaluation data is not beside the checkout")
 def test_musique_reaches_the_floor_with_rules_only(tmp_path: Path) -> None:
     files = [DATA / "musique-train" / name for name in ("musique_train.json", "musique_train_corpus.json")]

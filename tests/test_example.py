@@ -122,4 +122,4 @@ def test_the_questions_are_a_dataset_whose_every_quote_is_in_its_document(
     scores = summary_of(run).systems["fused"]
     assert scores["recall@10"].count == sum("gold" in item for item in questions())
     assert scores["recall@10"].value is not None and scores["recall@10"].value >= 0.8
-    assert {question.as_of for question in dataset.questions} == {"", DATES[0]}
+    assert {question.as_of for question in dataset.questions} == {"", *DATES[:2]}
