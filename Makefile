@@ -90,6 +90,7 @@ bench: $(VENV)/.installed-dev
 	@$(BIN)/python benchmarks/incremental.py
 	@$(BIN)/python benchmarks/query.py
 	@$(BIN)/python benchmarks/duplicates.py
+	@$(BIN)/python benchmarks/evaluate.py
 
 crash-table: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -n 2 -m histories tests/test_crash.py --crash-table

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from re import compile as pattern
 
 from errors import DocumentRejected, SettingsError
 from evaluation.dataset import Dataset
@@ -21,7 +21,7 @@ class Adapter:
     recognises: Callable[[Path], bool]
 
 
-_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """Names are also folders."""
 
 ADAPTERS: dict[str, Adapter] = {
