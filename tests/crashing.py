@@ -444,11 +444,17 @@ def _undo_migrations(layout: LakeLayout) -> None:
 # --- what must hold afterwards --------------------------------------------------------------------------------------
 
 
-def converge(workspace: Workspace, crash: Crash) -> Lake:
-    """The next ordinary run: what was interrupted, where a person would call it again, a build, and retention."""
+def converge(workspace: Workspace, crash: Crash, reading: Reading | None = None) -> Lake:
+    """The next ordinary run: what was interrupted, where a person would call it again, a build, and retention.
+
+    Each snapshot that is published on the way and may be swept is told to ``reading``.
+    """
+    reading = reading or Reading()
+    reading.know(MemoryClient.open(workspace.config))
     lake = workspace.lake()
     if crash.operation in ("erase", "repair"):
         OPERATIONS[crash.operation](lake)  # not with the warehouse kept open: it swaps the file
+        reading.know(MemoryClient.open(workspace.config))
     with kept_open(lake):
         build_lake(lake)
         enforce_retention(lake)

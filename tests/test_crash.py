@@ -71,7 +71,7 @@ def test_readers_see_nothing_of_a_crash_and_the_next_run_converges(
     prepare(workspace, crash)
     with reader.reading(workspace.config) as reading:
         ended = killer.kill_at(workspace.config, crash)
-        lake = converge(workspace, crash)
+        lake = converge(workspace, crash, reading)
     assert ended == -signal.SIGKILL, f"{crash.operation} did not reach {crash.point}: {''.join(killer.errors)}"
     assert reading.problems == ()
     assert reading.queries > 0
