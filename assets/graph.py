@@ -5,17 +5,17 @@ from typing import Any
 import dagster as dg
 
 from assets.duplicates import duplicates
-from assets.entities import entities
+from assets.facts import validity
 from assets.reporting import ON_NEW_DATA, WAREHOUSE_POOL, raises_failures, report_metadata
+from derivation.graphs import GRAPH_STEP_NAME, refresh_graph
 from derivation.lake import Lake
-from derivation.layers import GRAPH_STEP_NAME, refresh_graph
 from derivation.snapshot import layer_versions
 from graph.compiled import CODE_VERSION
 from warehouse.files import size_of
 
 
 @dg.asset(
-    deps=[entities, duplicates],
+    deps=[validity, duplicates],
     group_name="serve",
     kinds={"numpy"},
     pool=WAREHOUSE_POOL,

@@ -7,10 +7,9 @@ import dagster as dg
 from assets.partitions import source_partitions
 from assets.passages import passages
 from assets.reporting import WAREHOUSE_POOL, layer_result, raises_failures, source_scope
+from derivation.extraction import CODE_VERSION, ExtractionStep
 from derivation.lake import Lake
-from derivation.mentions import Mentions
 from derivation.runner import run
-from graph.mentions import CODE_VERSION
 
 
 @dg.asset(
@@ -25,4 +24,4 @@ from graph.mentions import CODE_VERSION
 def mentions(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
     """Names, titles, quoted terms, dates, identifiers and acronyms in each passage, each with its span."""
     _, scope = source_scope(context, lake)
-    return layer_result(lake, "mentions", [scope], [run(lake, Mentions(), scope)])
+    return layer_result(lake, "mentions", [scope], [run(lake, ExtractionStep(lake), scope)])

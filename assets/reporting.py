@@ -54,6 +54,10 @@ _VERSIONED = {
     "mentions": ("mentions", "passage_id || entity_id || char_start || char_end"),
     "duplicates": ("families", "passage_id || representative || kind"),
     "entities": ("entities", "entity_id || name || passages"),
+    "facts": ("facts", "fact_id || predicate || passages"),
+    "phrases": ("phrases", "owner_id || text_hash"),
+    "resolutions": ("entity_links", "left_id || right_id || verdict || method || score"),
+    "validity": ("validity", "fact_id || valid_from || coalesce(superseded_by, '')"),
 }
 """Table and content of a row, for each layer that lives in the warehouse."""
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from derivation.graphs import open_graph
 from derivation.lake import Lake
-from derivation.layers import open_graph
 from warehouse.database import Connection
 from warehouse.snapshots import Manifest
 from warehouse.vectors import open_version, vector_problems
@@ -38,6 +38,15 @@ SELECT 'mention ''' || m.surface || ''' in ' || d.path || ' is not the text at '
     || ' of its passage'
 FROM mentions m JOIN passages p USING (passage_id) JOIN documents d USING (document_id)
 WHERE substring(p.text, m.char_start + 1, m.char_end - m.char_start) <> m.surface
+UNION ALL
+SELECT 'the evidence of a fact in ' || d.path || ' at ' || s.char_start || '-' || s.char_end || ' of its passage does '
+    || 'not hold its ' || CASE WHEN s.object_start BETWEEN s.char_start AND s.char_end THEN 'subject' ELSE 'object' END
+FROM supports s JOIN passages p USING (passage_id) JOIN documents d USING (document_id)
+WHERE NOT (
+    0 <= s.char_start AND s.char_start < s.char_end AND s.char_end <= len(p.text)
+    AND (s.subject_titled OR s.subject_start BETWEEN s.char_start AND s.char_end)
+    AND (s.object_titled OR s.object_start BETWEEN s.char_start AND s.char_end)
+)
 ORDER BY 1
 """
 
@@ -49,13 +58,29 @@ _ORPHANS = {
     "mention without a passage": "SELECT DISTINCT passage_id FROM mentions ANTI JOIN passages USING (passage_id)",
     "title without a passage": "SELECT DISTINCT passage_id FROM titles ANTI JOIN passages USING (passage_id)",
     "acronym without a passage": "SELECT DISTINCT passage_id FROM acronyms ANTI JOIN passages USING (passage_id)",
+    "support without a passage": "SELECT DISTINCT passage_id FROM supports ANTI JOIN passages USING (passage_id)",
+    "support without a fact": "SELECT DISTINCT fact_id FROM supports ANTI JOIN facts USING (fact_id)",
+    "fact without a support": "SELECT fact_id FROM facts ANTI JOIN supports USING (fact_id)",
+    "fact without its subject": "SELECT fact_id FROM facts ANTI JOIN entities ON subject_id = entity_id",
+    "fact without its object": "SELECT fact_id FROM facts ANTI JOIN entities ON object_id = entity_id",
+    "interval without a fact": "SELECT fact_id FROM validity ANTI JOIN facts USING (fact_id)",
+    "resolution of no entity": "SELECT entity_id FROM resolutions ANTI JOIN entities USING (entity_id)",
+    "resolution to no entity": "SELECT canonical_id FROM resolutions ANTI JOIN entities e ON canonical_id = e.entity_id",
+    "decision on no entity": (
+        "SELECT left_id FROM decisions ANTI JOIN entities ON left_id = entity_id"
+        " UNION SELECT right_id FROM decisions ANTI JOIN entities ON right_id = entity_id"
+    ),
     "mention without an entity": "SELECT DISTINCT entity_id FROM mentions ANTI JOIN entities USING (entity_id)",
     "title without an entity": "SELECT DISTINCT entity_id FROM titles ANTI JOIN entities USING (entity_id)",
     "entity without a mention": (
         "SELECT name FROM entities ANTI JOIN (SELECT entity_id FROM mentions UNION SELECT entity_id FROM titles)"
         " USING (entity_id)"
     ),
-    "vector that no passage needs": "SELECT text_hash FROM embeddings ANTI JOIN passages USING (space, text_hash)",
+    "vector that nothing needs": (
+        "SELECT text_hash FROM embeddings ANTI JOIN passages USING (space, text_hash)"
+        " ANTI JOIN phrases USING (space, text_hash)"
+    ),
+    "reply on no passage": "SELECT text_hash FROM model_replies ANTI JOIN passages USING (space, text_hash)",
 }
 
 _SILENT_SOURCES = """

@@ -94,7 +94,7 @@ def _uncut(connection: Connection, scope: Scope, recut: tuple[Task, ...]) -> dic
 def _recut(lake: Lake, passages: Passages, scope: Scope, tasks: tuple[Task, ...]) -> dict[tuple[str, str], int]:
     with lake.warehouse.session("reading revisions") as connection:
         loaded = passages.load(connection, tasks)
-    computed, _ = passages.compute(tasks, loaded)
+    computed = passages.compute(tasks, loaded).outputs
     return {(scope.space, key): tokens for key, tokens in computed.select("text_hash", "tokens").iter_rows()}
 
 

@@ -13,8 +13,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from derivation.graphs import GRAPH_STEP_NAME
 from derivation.lake import Lake
-from derivation.layers import GRAPH_STEP_NAME, layer_state
+from derivation.layers import layer_state
 from warehouse.database import Connection
 from warehouse.vectors import open_latest, table_name
 
@@ -30,7 +31,16 @@ _TABLES = {
     "mentions": "passage_id, space, source, entity_id, entity_key, kind, surface, char_start, char_end",
     "titles": "passage_id, space, source, entity_id, entity_key, kind, surface",
     "acronyms": "passage_id, space, source, short_id, long_id, char_start, char_end",
+    "supports": (
+        "passage_id, space, source, fact_id, subject_id, predicate, object_id, char_start, char_end, subject_start,"
+        " subject_end, subject_titled, object_start, object_end, object_titled"
+    ),
     "entities": "entity_id, space, entity_key, name, kind, passages",
+    "facts": "fact_id, space, subject_id, predicate, object_id, passages",
+    "validity": "fact_id, space, valid_from, valid_until, superseded_by",
+    "phrases": "owner_id, space, kind, text_hash",
+    "decisions": "left_id, right_id, space, method, score, verdict, reason",
+    "resolutions": "entity_id, space, canonical_id, method, score",
     "signatures": "space, text_key, fingerprint, bands",
     "duplicate_pairs": "space, leader_key, member_key, fingerprint, score, jaccard, duplicate",
     "families": "passage_id, space, source, representative, kind, score, suppressed",

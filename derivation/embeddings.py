@@ -8,6 +8,7 @@ document or source to another is not embedded again.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
@@ -105,6 +106,15 @@ def _embed_batch(lake: Lake, scope: Scope, batch: pl.DataFrame) -> float:
             {"ids": batch["passage_id"].to_list()},
         ).fetchall()
     texts = [contextual_text(title, heading, text) for _, title, heading, text in rows]
+    return embed_texts(lake, scope.space, [row[0] for row in rows], texts)
+
+
+def embed_texts(lake: Lake, space: str, hashes: Sequence[str], texts: Sequence[str]) -> float:
+    """Embed texts and commit their vectors; returns the seconds spent in the model.
+
+    Raises:
+        ModelError: a vector is not finite.
+    """
     begun = time.perf_counter()
     with lake.warehouse.released():
         vectors = lake.embedder.encode(texts, lake.progress.advance)
@@ -118,9 +128,9 @@ def _embed_batch(lake: Lake, scope: Scope, batch: pl.DataFrame) -> float:
     reach("embeddings.computed")
     computed = pl.DataFrame(
         {
-            "space": [scope.space] * len(rows),
-            "text_hash": [row[0] for row in rows],
-            "embedder": [lake.embedder_spec.identity] * len(rows),
+            "space": [space] * len(texts),
+            "text_hash": list(hashes),
+            "embedder": [lake.embedder_spec.identity] * len(texts),
             "vector": vectors,
         }
     )
@@ -135,12 +145,19 @@ def _embed_batch(lake: Lake, scope: Scope, batch: pl.DataFrame) -> float:
 
 @exclusive("removing unused embeddings")
 def remove_unused(lake: Lake, space: str) -> int:
-    """Remove the vectors of texts that no passage of the space has any more; returns how many."""
+    """Remove vectors and model replies of texts that nothing in the space has any more; returns how many vectors."""
     with lake.warehouse.session("removing unused embeddings") as connection:
         gone = connection.execute(
-            "DELETE FROM embeddings e WHERE e.space = $space AND NOT EXISTS ("
-            "SELECT 1 FROM passages p WHERE p.space = e.space AND p.text_hash = e.text_hash) RETURNING 1",
+            "DELETE FROM embeddings e WHERE e.space = $space"
+            " AND NOT EXISTS (SELECT 1 FROM passages p WHERE p.space = e.space AND p.text_hash = e.text_hash)"
+            " AND NOT EXISTS (SELECT 1 FROM phrases p WHERE p.space = e.space AND p.text_hash = e.text_hash)"
+            " RETURNING 1",
             {"space": space},
         ).fetchall()
+        connection.execute(
+            "DELETE FROM model_replies m WHERE m.space = $space"
+            " AND NOT EXISTS (SELECT 1 FROM passages p WHERE p.space = m.space AND p.text_hash = m.text_hash)",
+            {"space": space},
+        )
     reach("embeddings.removed")
     return len(gone)

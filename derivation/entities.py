@@ -12,7 +12,7 @@ import polars as pl
 
 from derivation.lake import Lake, exclusive
 from derivation.progress import StepReport
-from derivation.runner import log_run
+from derivation.runner import conclude_global
 from warehouse.database import Connection, bump_generation, frame, replace_rows
 from warehouse.delta import Step
 from warehouse.faults import reach
@@ -59,17 +59,4 @@ def refresh_entities(lake: Lake, space: str) -> StepReport:
         reach("entities.written")
         if changes.any:
             bump_generation(connection)
-    lake.progress.finish()
-    touched = changes.added + changes.updated
-    report = StepReport(
-        step=ENTITIES_STEP.name,
-        source="",
-        fingerprint=ENTITIES_STEP.fingerprint,
-        processed=touched,
-        untouched=rows.height - touched,
-        removed=changes.removed,
-        changes=changes,
-        seconds=time.perf_counter() - started,
-    )
-    log_run(lake, report)
-    return report
+    return conclude_global(lake, ENTITIES_STEP, rows.height, changes, started)

@@ -331,7 +331,7 @@ def _begin(lake: Lake, plan: ErasurePlan, size: int) -> str:
 def _remove(connection: Connection, ids: Sequence[str]) -> None:
     of = {"ids": list(ids)}
     passages = "SELECT passage_id FROM passages WHERE document_id IN (SELECT unnest($ids))"
-    for table in ("mentions", "titles", "acronyms", "families"):
+    for table in ("mentions", "titles", "acronyms", "supports", "families"):
         connection.execute(f"DELETE FROM {table} WHERE passage_id IN ({passages})", of)
     connection.execute(f"DELETE FROM ledger WHERE step = 'mentions' AND input_id IN ({passages})", of)
     connection.execute("DELETE FROM ledger WHERE step = 'passages' AND input_id IN (SELECT unnest($ids))", of)

@@ -22,11 +22,16 @@ from warehouse.files import write_atomically
 from warehouse.settings import DEFAULT_FILE, Settings, load_settings
 from warehouse.snapshots import Manifest
 
-EVALUATED = ("segmentation", "embedding", "graph", "retrieval", "answer")
+EVALUATED = ("segmentation", "embedding", "extraction", "graph", "retrieval", "answer")
 """Sections of the settings that a result depends on; the dataset's lake takes them over."""
 
-_BUILT_FROM = ("segmentation", "embedding", "graph")
-"""Those of them that shape what is built; each variant has a lake of its own."""
+_BUILT_FROM: dict[str, set[str] | None] = {
+    "segmentation": None,
+    "embedding": None,
+    "extraction": {"provider", "model", "calls"},
+    "graph": None,
+}
+"""Those of them that shape what is built, with the keys that do; each variant has a lake of its own."""
 
 
 def evaluation_home() -> Path:
@@ -88,7 +93,7 @@ def _record(document: CorpusDocument) -> dict[str, Any]:
 
 
 def _variant(dataset: Dataset, base: Settings) -> str:
-    settings = "".join(getattr(base, section).model_dump_json() for section in _BUILT_FROM)
+    settings = "".join(getattr(base, section).model_dump_json(include=keys) for section, keys in _BUILT_FROM.items())
     return hashlib.blake2b(f"{dataset.spaces}{settings}".encode(), digest_size=5).hexdigest()
 
 

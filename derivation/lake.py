@@ -13,6 +13,7 @@ from uuid import uuid4
 from derivation.progress import NoProgress, Progress, StepReport
 from errors import MemlakeError
 from memory.embedding import Embedder, EmbedderSpec, TokenCounter, open_embedder, token_counter
+from models.budget import Budget
 from sources import SourceSpec
 from warehouse.database import Warehouse, is_disk_full, storage_full
 from warehouse.layout import LakeLayout
@@ -42,6 +43,10 @@ class Lake:
         self.run_id = uuid4().hex[:12]
         self.reports: list[StepReport] = []
         """What the steps that ran on this object did, in order."""
+        self.budget: Budget | None = None
+        """What language models may still take in this run, once one was asked."""
+        self.polled_batches: set[str] = set()
+        """Batches of a provider that were looked at in this run."""
         self.retry_quarantined = False
         """Whether steps also plan inputs again that failed for good."""
         self._as_of = as_of

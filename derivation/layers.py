@@ -1,6 +1,6 @@
-"""The derived stores of a space: its Lance table and its compiled graph, brought up to date as a whole.
+"""The searched table of a space, brought up to date as a whole, and what each derived store holds.
 
-What each of them held is noted in the ``layers`` table, for the snapshot that pins it.
+That is noted in the ``layers`` table, for the snapshot that pins it.
 """
 
 from __future__ import annotations
@@ -12,25 +12,18 @@ from typing import Any
 from derivation.lake import Lake, exclusive
 from derivation.progress import StepReport
 from derivation.runner import log_run
-from graph.compiled import CODE_VERSION, CompiledGraph, GraphParameters, compile_graph
 from memory.segmentation import contextual_text
-from warehouse.database import Changes, Connection, bump_generation, frame, generation
+from warehouse.database import Changes, Connection, bump_generation, generation
 from warehouse.delta import Step
 from warehouse.faults import reach
 from warehouse.vectors import open_latest, sync_passages, table_name
 
 VECTORS_STEP_NAME = "vectors"
-GRAPH_STEP_NAME = "graph"
 
 
 def vectors_step(lake: Lake) -> Step:
     """Warehouse rows to the searched table."""
     return Step(VECTORS_STEP_NAME, "2", {"embedder": lake.embedder_spec.identity})
-
-
-def graph_step(lake: Lake) -> Step:
-    """Mentions and entities to CSR arrays."""
-    return Step(GRAPH_STEP_NAME, CODE_VERSION, {"max_share": lake.settings.graph.max_share})
 
 
 @exclusive("writing vectors")
@@ -65,32 +58,7 @@ def refresh_vectors(lake: Lake, space: str, rewrite: bool = False) -> StepReport
         "generation": of,
         "fingerprint": step.fingerprint,
     }
-    return _noted(lake, space, step, state, synced.rows, synced.changes, started)
-
-
-@exclusive("compiling the graph")
-def refresh_graph(lake: Lake, space: str) -> StepReport:
-    """Compile the graph of a space; the same graph is the same folder."""
-    started = time.perf_counter()
-    step = graph_step(lake)
-    lake.progress.start(step.name, space, 1)
-    with lake.warehouse.session("reading the graph") as connection:
-        arrays = _read(connection, space)
-        of = generation(connection)
-    compiled = compile_graph(**arrays, parameters=GraphParameters(lake.settings.graph.max_share))
-    digest = compiled.digest()
-    written = compiled.save(lake.layout.graph(digest), lambda: reach("graph.written"))
-    reach("graph.renamed")
-    lake.progress.finish()
-    state = {
-        "digest": digest,
-        "entities": compiled.entities,
-        "edges": compiled.edges,
-        "generation": of,
-        "fingerprint": step.fingerprint,
-    }
-    changes = Changes(added=compiled.passages if written else 0)
-    return _noted(lake, space, step, state, compiled.passages, changes, started)
+    return note_layer(lake, space, step, state, synced.rows, synced.changes, started)
 
 
 def note_version(lake: Lake, space: str) -> None:
@@ -109,16 +77,6 @@ def note_version(lake: Lake, space: str) -> None:
             _note(connection, of_space, layer, state)
 
 
-def compiled_graph(connection: Connection, lake: Lake, space: str) -> CompiledGraph:
-    """The graph of a space as its rows give it now."""
-    return compile_graph(**_read(connection, space), parameters=GraphParameters(lake.settings.graph.max_share))
-
-
-def open_graph(lake: Lake, digest: str) -> CompiledGraph:
-    """A compiled graph, memory-mapped."""
-    return CompiledGraph.load(lake.layout.graph(digest))
-
-
 def layer_state(connection: Connection, space: str, layer: str) -> dict[str, Any] | None:
     """What a layer of a space last held, if it was ever brought up to date."""
     row = connection.execute(
@@ -127,42 +85,10 @@ def layer_state(connection: Connection, space: str, layer: str) -> dict[str, Any
     return None if row is None else json.loads(row[0])
 
 
-_PASSAGES = "SELECT passage_id FROM searched WHERE space = $space ORDER BY passage_id"
-_ENTITIES = "SELECT entity_id, entity_key, name, kind FROM entities WHERE space = $space ORDER BY entity_id"
-_INCIDENCE = """
-WITH ps AS (SELECT passage_id, row_number() OVER (ORDER BY passage_id) - 1 AS i FROM searched WHERE space = $space),
-es AS (SELECT entity_id, row_number() OVER (ORDER BY entity_id) - 1 AS j FROM entities WHERE space = $space),
-pairs AS (
-    SELECT passage_id, entity_id, false AS titled FROM mentions WHERE space = $space
-    UNION ALL
-    SELECT passage_id, entity_id, kind = 'title' FROM titles WHERE space = $space
-)
-SELECT ps.i AS passage, es.j AS entity, bool_or(titled) AS titled
-FROM pairs JOIN ps USING (passage_id) JOIN es USING (entity_id)
-GROUP BY ps.i, es.j ORDER BY ps.i, es.j
-"""
-_SYNONYMS = """
-WITH es AS (SELECT entity_id, row_number() OVER (ORDER BY entity_id) - 1 AS j FROM entities WHERE space = $space)
-SELECT DISTINCT a.j AS short, b.j AS long FROM acronyms y
-JOIN es a ON a.entity_id = y.short_id JOIN es b ON b.entity_id = y.long_id
-WHERE y.space = $space ORDER BY a.j, b.j
-"""
-
-
-def _read(connection: Connection, space: str) -> dict[str, Any]:
-    """The arguments of ``compile_graph``, in orders that depend on ids alone."""
-    of_space = {"space": space}
-    return {
-        "passage_ids": frame(connection, _PASSAGES, of_space)["passage_id"],
-        "entities": frame(connection, _ENTITIES, of_space),
-        "incidence": frame(connection, _INCIDENCE, of_space),
-        "synonyms": frame(connection, _SYNONYMS, of_space),
-    }
-
-
-def _noted(
+def note_layer(
     lake: Lake, space: str, step: Step, state: dict[str, Any], rows: int, changes: Changes, started: float
 ) -> StepReport:
+    """Note what a layer of a space holds now; the report of the step that brought it there, logged."""
     with lake.warehouse.session(f"noting {step.name}") as connection:
         _note(connection, space, step.name, state)
     reach("layers.noted")

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from derivation.lake import Lake
-from derivation.runner import Inputs, failure
+from derivation.runner import Computed, Inputs, failure
 from errors import MemlakeError
 from memory.segmentation import CODE_VERSION, segment
 from warehouse.database import Changes, Connection, frame, replace_rows
@@ -64,7 +64,7 @@ class Passages:
             {"ids": [task.input_id for task in tasks]},
         )
 
-    def compute(self, tasks: Sequence[Task], loaded: pl.DataFrame) -> tuple[pl.DataFrame, list[Outcome]]:
+    def compute(self, tasks: Sequence[Task], loaded: pl.DataFrame) -> Computed:
         documents = {row["document_id"]: row for row in loaded.iter_rows(named=True)}
         rows: list[dict[str, Any]] = []
         outcomes = []
@@ -78,14 +78,13 @@ class Passages:
                 continue
             rows.extend(found)
             outcomes.append(Outcome(task, Status.DONE, outputs=len(found)))
-        return pl.DataFrame(rows, schema=_SCHEMA), outcomes
+        return Computed(pl.DataFrame(rows, schema=_SCHEMA), outcomes)
 
-    def tables(self, computed: pl.DataFrame) -> dict[str, pl.DataFrame]:
-        return {"passages": computed}
+    def tables(self, outputs: pl.DataFrame) -> dict[str, pl.DataFrame]:
+        return {"passages": outputs}
 
-    def write(self, connection: Connection, tasks: Sequence[Task], computed: pl.DataFrame) -> Changes:
-        owners = [task.input_id for task in tasks]
-        return replace_rows(connection, "passages", ["passage_id"], computed, "document_id", owners)
+    def write(self, connection: Connection, owners: Sequence[str], outputs: pl.DataFrame) -> Changes:
+        return replace_rows(connection, "passages", ["passage_id"], outputs, "document_id", owners)
 
     def remove(self, connection: Connection, input_ids: Sequence[str]) -> Changes:
         gone = connection.execute(

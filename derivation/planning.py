@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from derivation.documents import Listing, list_source, plan_documents
 from derivation.embeddings import missing_texts
+from derivation.extraction import ExtractionStep
 from derivation.lake import Lake
-from derivation.mentions import Mentions
 from derivation.passages import Passages
 from derivation.retirement import retired_scopes
 from derivation.snapshot import needs_snapshot
@@ -80,7 +80,7 @@ def plan_build(lake: Lake, names: Sequence[str] = ()) -> BuildPlan:
                 continue
             scope = Scope(source.space, source.name)
             steps = [_counted("documents", plan_documents(connection, source, listing, lake.retry_quarantined))]
-            for derivation in (Passages(lake), Mentions()):
+            for derivation in (Passages(lake), ExtractionStep(lake)):
                 inputs = derivation.inputs(scope)
                 todo = plan_step(
                     connection, derivation.step, scope, inputs.sql, inputs.parameters, lake.retry_quarantined

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from derivation.graphs import GRAPH_STEP_NAME
 from derivation.lake import Lake, exclusive
-from derivation.layers import GRAPH_STEP_NAME, VECTORS_STEP_NAME, layer_state
+from derivation.layers import VECTORS_STEP_NAME, layer_state
 from memory.embedding import EmbedderSpec
 from warehouse.compaction import drop_table, interrupted_copies, prune_versions, tables
 from warehouse.faults import reach

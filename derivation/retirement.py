@@ -6,8 +6,22 @@ from derivation.lake import Lake, exclusive
 from warehouse.database import Connection, bump_generation
 from warehouse.delta import Scope
 
-_TABLES = ("documents", "revisions", "passages", "mentions", "titles", "acronyms", "families", "ledger")
-_OF_SPACES = ("embeddings", "entities", "signatures", "duplicate_pairs", "layers")
+_TABLES = ("documents", "revisions", "passages", "mentions", "titles", "acronyms", "supports", "families", "ledger")
+_OF_SPACES = (
+    "embeddings",
+    "entities",
+    "facts",
+    "validity",
+    "phrases",
+    "neighbours",
+    "compared",
+    "decisions",
+    "resolutions",
+    "model_replies",
+    "signatures",
+    "duplicate_pairs",
+    "layers",
+)
 
 
 def retired_scopes(connection: Connection, lake: Lake) -> list[Scope]:

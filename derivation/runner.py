@@ -32,6 +32,22 @@ class Inputs:
     parameters: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What became of a batch."""
+
+    outputs: Any
+    outcomes: Sequence[Outcome]
+    """One a task that was taken; a task without one stays planned."""
+    stopped: MemlakeError | None = None
+    """Why the step cannot go on; raised when what was computed is committed."""
+    deferred: MemlakeError | None = None
+    """Why some tasks wait for a later run; raised at the end of the step."""
+    model_seconds: float = 0.0
+    tokens: int = 0
+    """That a model was given and wrote."""
+
+
 class Derivation(Protocol):
     """A step whose inputs and outputs are rows of the warehouse."""
 
@@ -43,13 +59,13 @@ class Derivation(Protocol):
     def load(self, connection: Connection, tasks: Sequence[Task]) -> Any:
         """What ``compute`` needs of these inputs."""
 
-    def compute(self, tasks: Sequence[Task], loaded: Any) -> tuple[Any, list[Outcome]]:
-        """The outputs of a batch, with no store open; one outcome a task."""
+    def compute(self, tasks: Sequence[Task], loaded: Any) -> Computed:
+        """The outputs of a batch, with no store open."""
 
-    def tables(self, computed: Any) -> Mapping[str, pl.DataFrame]:
+    def tables(self, outputs: Any) -> Mapping[str, pl.DataFrame]:
         """The rows of what was computed, by the table that they belong in."""
 
-    def write(self, connection: Connection, tasks: Sequence[Task], computed: Any) -> Changes:
+    def write(self, connection: Connection, owners: Sequence[str], outputs: Any) -> Changes:
         """Make the outputs of these inputs equal to what was computed."""
 
     def remove(self, connection: Connection, input_ids: Sequence[str]) -> Changes:
@@ -74,35 +90,55 @@ def _run(lake: Lake, derivation: Derivation, scope: Scope) -> StepReport:
     step = derivation.step
     todo = plan(lake, derivation, scope)
     changes = Changes()
-    failed = 0
+    failed = tokens = 0
+    model_seconds = 0.0
+    deferred: MemlakeError | None = None
     lake.progress.start(step.name, scope.source or scope.space, len(todo.tasks))
     for tasks in todo.batches(lake.settings.lake.batch_rows):
         with lake.warehouse.session(f"reading inputs of {step.name}") as connection:
             loaded = derivation.load(connection, tasks)
         with lake.warehouse.released() if len(tasks) > _QUICK else nullcontext():
-            computed, outcomes = derivation.compute(tasks, loaded)
+            computed = derivation.compute(tasks, loaded)
         reach("step.computed")
         with lake.warehouse.session(f"writing {step.name}") as connection:
-            changed = derivation.write(connection, tasks, computed)
+            owners = [outcome.task.input_id for outcome in computed.outcomes]
+            changed = derivation.write(connection, owners, computed.outputs)
             reach("step.written")
-            record(connection, step, scope, outcomes)
+            record(connection, step, scope, computed.outcomes)
             if changed.any:
                 bump_generation(connection)
         reach("step.committed")
         changes += changed
-        failed += sum(outcome.status is not Status.DONE for outcome in outcomes)
+        failed += sum(outcome.status is not Status.DONE for outcome in computed.outcomes)
+        tokens += computed.tokens
+        model_seconds += computed.model_seconds
         lake.progress.advance(len(tasks))
+        deferred = deferred or computed.deferred
+        if computed.stopped:
+            conclude(lake, step, scope, todo, changes, failed, started, model_seconds, tokens)
+            raise computed.stopped
     if todo.removed:
         with lake.warehouse.session(f"removing from {step.name}") as connection:
             changes += derivation.remove(connection, todo.removed)
             reach("step.removing")
             forget(connection, step, scope, todo.removed)
             bump_generation(connection)
-    return conclude(lake, step, scope, todo, changes, failed, started)
+    report = conclude(lake, step, scope, todo, changes, failed, started, model_seconds, tokens)
+    if deferred:
+        raise deferred
+    return report
 
 
 def conclude(
-    lake: Lake, step: Step, scope: Scope, todo: Plan, changes: Changes, failed: int, started: float
+    lake: Lake,
+    step: Step,
+    scope: Scope,
+    todo: Plan,
+    changes: Changes,
+    failed: int,
+    started: float,
+    model_seconds: float = 0.0,
+    tokens: int = 0,
 ) -> StepReport:
     """The report of a step that has taken its plan, logged."""
     lake.progress.finish()
@@ -114,6 +150,26 @@ def conclude(
         untouched=todo.untouched,
         removed=len(todo.removed),
         failed=failed,
+        changes=changes,
+        seconds=time.perf_counter() - started,
+        model_seconds=model_seconds,
+        tokens=tokens,
+    )
+    log_run(lake, report)
+    return report
+
+
+def conclude_global(lake: Lake, step: Step, rows: int, changes: Changes, started: float) -> StepReport:
+    """The report of a step over a whole space that has made its table hold ``rows`` rows, logged."""
+    lake.progress.finish()
+    touched = changes.added + changes.updated
+    report = StepReport(
+        step=step.name,
+        source="",
+        fingerprint=step.fingerprint,
+        processed=touched,
+        untouched=rows - touched,
+        removed=changes.removed,
         changes=changes,
         seconds=time.perf_counter() - started,
     )

@@ -11,10 +11,15 @@ from __future__ import annotations
 from derivation.duplicates import refresh_duplicates
 from derivation.embeddings import missing_texts, refresh_embeddings, remove_unused
 from derivation.entities import refresh_entities
+from derivation.extraction import ExtractionStep
+from derivation.facts import refresh_facts, refresh_validity
+from derivation.graphs import graph_step, refresh_graph
 from derivation.lake import Lake
-from derivation.layers import graph_step, layer_state, refresh_graph, refresh_vectors, vectors_step
-from derivation.mentions import Mentions
+from derivation.layers import layer_state, refresh_vectors, vectors_step
 from derivation.passages import Passages
+from derivation.phrases import refresh_phrases
+from derivation.progress import StepReport
+from derivation.resolution import refresh_resolution
 from derivation.retirement import retire_sources
 from derivation.runner import run
 from warehouse.database import Connection, generation
@@ -38,7 +43,7 @@ def refresh_derived(lake: Lake, scope: Scope) -> None:
     """What follows from the documents of one source."""
     run(lake, Passages(lake), scope)
     refresh_embeddings(lake, scope)
-    run(lake, Mentions(), scope)
+    run(lake, ExtractionStep(lake), scope)
 
 
 def refresh_served(lake: Lake, rewrite: bool = False) -> None:
@@ -46,6 +51,7 @@ def refresh_served(lake: Lake, rewrite: bool = False) -> None:
     retire_sources(lake)
     for space in lake.settings.spaces:
         refresh_entities(lake, space)
+        refresh_knowledge(lake, space)
         refresh_duplicates(lake, space)
     for space in lake.settings.spaces:
         remove_unused(lake, space)
@@ -53,9 +59,19 @@ def refresh_served(lake: Lake, rewrite: bool = False) -> None:
         refresh_graph(lake, space)
 
 
+def refresh_knowledge(lake: Lake, space: str) -> list[StepReport]:
+    """Facts, their phrases' vectors, which entities are the same, and for how long each fact holds."""
+    return [
+        refresh_facts(lake, space),
+        refresh_phrases(lake, space),
+        refresh_resolution(lake, space),
+        refresh_validity(lake, space),
+    ]
+
+
 def _has_work(connection: Connection, lake: Lake, scope: Scope) -> bool:
     """Whether a step of this source has inputs that it has not taken; one that failed in passing waits for a build."""
-    for derivation in (Passages(lake), Mentions()):
+    for derivation in (Passages(lake), ExtractionStep(lake)):
         inputs = derivation.inputs(scope)
         plan = plan_step(connection, derivation.step, scope, inputs.sql, inputs.parameters)
         if plan.removed or any(task.verdict is not Verdict.FAILED for task in plan.tasks):

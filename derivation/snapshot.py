@@ -16,11 +16,15 @@ from derivation.checks import CheckResult
 from derivation.duplicates import duplicates_step
 from derivation.embeddings import embeddings_step
 from derivation.entities import ENTITIES_STEP
+from derivation.extraction import extraction_step
+from derivation.facts import FACTS_STEP, VALIDITY_STEP
 from derivation.gate import GATE
+from derivation.graphs import GRAPH_STEP_NAME, graph_step
 from derivation.lake import Lake, exclusive
-from derivation.layers import GRAPH_STEP_NAME, VECTORS_STEP_NAME, graph_step, layer_state, vectors_step
-from derivation.mentions import Mentions
+from derivation.layers import VECTORS_STEP_NAME, layer_state, vectors_step
 from derivation.passages import Passages
+from derivation.phrases import phrases_step
+from derivation.resolution import resolution_step
 from derivation.settling import settle
 from errors import CheckFailed, SettingsError, SnapshotError
 from warehouse.database import Connection, generation
@@ -47,8 +51,12 @@ def recipe(lake: Lake) -> dict[str, str]:
     steps = [
         Passages(lake).step,
         embeddings_step(lake),
-        Mentions.step,
+        extraction_step(lake),
         ENTITIES_STEP,
+        FACTS_STEP,
+        phrases_step(lake),
+        resolution_step(lake),
+        VALIDITY_STEP,
         duplicates_step(lake),
         vectors_step(lake),
         graph_step(lake),

@@ -17,10 +17,13 @@ from derivation.checks import CHECKS
 from derivation.digest import lake_digest
 from derivation.duplicates import clustered
 from derivation.entities import aggregated
+from derivation.extraction import ExtractionStep
+from derivation.facts import aggregated_facts, dated_facts
+from derivation.graphs import GRAPH_STEP_NAME, compiled_graph, open_graph
 from derivation.lake import Lake, exclusive
-from derivation.layers import GRAPH_STEP_NAME, compiled_graph, layer_state, open_graph
-from derivation.mentions import Mentions
+from derivation.layers import layer_state
 from derivation.passages import Passages
+from derivation.resolution import resolved
 from derivation.runner import Derivation
 from derivation.snapshot import present_state
 from errors import MemlakeError
@@ -35,8 +38,9 @@ from warehouse.vectors import open_latest, open_version, table_name, unindexed, 
 AREAS = {
     "checks": "spans, vectors, orphans and extraction, as before every publication",
     "passages": "cut again from the revisions",
-    "mentions": "found again in the passages",
+    "mentions": "found again in the passages, or in what a model is recorded to have said",
     "entities": "aggregated again",
+    "facts": "aggregated and dated again, entities resolved again",
     "duplicates": "signed, measured and clustered again",
     "vectors": "every Lance row against the warehouse, the full-text index against the rows",
     "graph": "compiled again, and the files against their digest",
@@ -105,6 +109,7 @@ def verify(lake: Lake, embedded_again: int = 0) -> Verification:
         ("passages", _passages),
         ("mentions", _mentions),
         ("entities", _entities),
+        ("facts", _facts),
         ("duplicates", _duplicates),
         ("vectors", _vectors),
         ("graph", _graph),
@@ -138,7 +143,7 @@ def _passages(lake: Lake) -> _Look:
 
 
 def _mentions(lake: Lake) -> _Look:
-    yield from _recomputed(lake, Mentions())
+    yield from _recomputed(lake, ExtractionStep(lake, recorded_only=True))
 
 
 def _recomputed(lake: Lake, derivation: Derivation) -> _Look:
@@ -157,11 +162,11 @@ def _recomputed(lake: Lake, derivation: Derivation) -> _Look:
             batch = tasks[start : start + size]
             with lake.warehouse.session("reading inputs") as connection:
                 loaded = derivation.load(connection, batch)
-            computed, _ = derivation.compute(batch, loaded)
+            computed = derivation.compute(batch, loaded)
             owner = "document_id" if derivation.step.name == "passages" else "passage_id"
-            owners = [task.input_id for task in batch]
+            owners = [outcome.task.input_id for outcome in computed.outcomes]
             with lake.warehouse.session("comparing") as connection:
-                for table, rows in derivation.tables(computed).items():
+                for table, rows in derivation.tables(computed.outputs).items():
                     yield rows.height, _differences(connection, table, rows, owner, owners)
 
 
@@ -170,6 +175,15 @@ def _entities(lake: Lake) -> _Look:
         with lake.warehouse.session("comparing entities") as connection:
             rows = aggregated(connection, space)
             yield rows.height, _differences(connection, "entities", rows, "space", [space])
+
+
+def _facts(lake: Lake) -> _Look:
+    for space in lake.settings.spaces:
+        with lake.warehouse.session("comparing facts") as connection:
+            computed = {"facts": aggregated_facts(connection, space), "validity": dated_facts(connection, space)}
+            computed["decisions"], computed["resolutions"] = resolved(connection, lake, space)
+            for table, rows in computed.items():
+                yield rows.height, _differences(connection, table, rows, "space", [space])
 
 
 def _duplicates(lake: Lake) -> _Look:

@@ -1,9 +1,11 @@
 """The compiled graph of one space: CSR arrays that memory-map, and the tables that name their nodes.
 
-Passages and entities are nodes; an edge joins a passage to an entity that it mentions or whose title names it, and an
-acronym to its long form. After HippoRAG (arXiv 2405.14831), with weights by inverse document frequency in place of
-extracted facts. The arrays are a function of the warehouse's rows alone, in an order that depends on ids alone, so
-equal rows give the same folder, which is named by the digest of its content.
+Passages and entities are nodes. Three kinds of edges, each from a typed table with a unique key, are weighted here, at
+compile time: a passage mentions an entity (by inverse document frequency), two entities are the ends of a fact (by the
+number of passages that state it), two entities are synonyms (by their score). After HippoRAG (arXiv 2405.14831) and
+HippoRAG 2 (arXiv 2502.14802), whose incremental graph adds synonym edges again at each call. The arrays are a function
+of the warehouse's rows alone, in an order that depends on ids alone, so equal rows give the same folder, which is named
+by the digest of its content.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -23,15 +26,19 @@ from scipy import sparse
 
 from errors import SnapshotError
 
-CODE_VERSION = "1"
+CODE_VERSION = "2"
 
 _MIN_CAP = 10
 """An entity in at most this many passages is kept however small the space is."""
 
-_SYNONYM_WEIGHT = 1.0
-
 _META = "graph.json"
-_ENTITIES = "entities.arrow"
+_TABLES = ("entity_table", "fact_table")
+
+SUPERSEDED_WEIGHT = 0.25
+"""Of a fact that another has superseded: nothing is deleted on contradiction, and what is outdated weighs less."""
+
+LIST_SEPARATOR = "\x1f"
+"""Between the names in a column that holds several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,7 @@ class GraphParameters:
     """What shapes a graph besides the rows."""
 
     max_share: float = 0.1
-    """An entity in a larger share of the passages is left out."""
+    """An entity in a larger share of the passages carries no edges."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,12 +58,14 @@ class CompiledGraph:
 
     passage_keys: NDArray[np.bytes_]
     """``(passages,)`` of ``S32``: passage ids, ascending."""
-    entity_hashes: NDArray[np.uint64]
-    """``(entities,)``: hashes of the entities' keys, ascending."""
+    name_hashes: NDArray[np.uint64]
+    """``(names,)``: hashes of the keys that an entity goes by, ascending; homonyms share one."""
+    name_rows: NDArray[np.int32]
+    """``(names,)``: the entity of each."""
     specificity: NDArray[np.float32]
     """``(entities,)``: inverse document frequency in (0, 1]; 1 for an entity of a single passage."""
     frequency: NDArray[np.int32]
-    """``(entities,)``: how many passages an entity is in."""
+    """``(entities,)``: how many passages an entity is in; 0 where it carries no edge to one."""
     incidence_indptr: NDArray[np.int64]
     incidence_indices: NDArray[np.int32]
     incidence_titled: NDArray[np.bool_]
@@ -68,8 +77,26 @@ class CompiledGraph:
     walk_indptr: NDArray[np.int64]
     walk_indices: NDArray[np.int32]
     walk_data: NDArray[np.float32]
+    fact_subject: NDArray[np.int32]
+    fact_object: NDArray[np.int32]
+    """``(facts,)``: entities at the ends, in the order of ``fact_table``."""
+    fact_weight: NDArray[np.float32]
+    """``(facts,)``: 1, and less for a fact that another has superseded."""
+    support_indptr: NDArray[np.int64]
+    support_indices: NDArray[np.int32]
+    support_spans: NDArray[np.int32]
+    """Fact-passage pairs as CSR over facts, and ``(pairs, 2)`` the evidence's span in the passage."""
+    synonym_pairs: NDArray[np.int32]
+    """``(synonyms, 2)``: pairs of entities, the lower row first."""
+    synonym_scores: NDArray[np.float32]
     entity_table: pl.DataFrame
-    """``key, name, kind``, a row an entity."""
+    """``entity_id, key, name, kind, aliases``, a row an entity."""
+    fact_table: pl.DataFrame
+    """``fact_id, predicate, passages, valid_from, valid_until, superseded_by``, a row a fact, by id."""
+    embedder: str
+    """What the facts' vectors are of; empty where they have none."""
+    fact_vectors: NDArray[np.float32]
+    """``(facts, dimensions)``, or ``(0, 0)``; no part of the digest, since batches round."""
 
     @property
     def passages(self) -> int:
@@ -77,7 +104,11 @@ class CompiledGraph:
 
     @property
     def entities(self) -> int:
-        return len(self.entity_hashes)
+        return len(self.specificity)
+
+    @property
+    def facts(self) -> int:
+        return len(self.fact_subject)
 
     @property
     def edges(self) -> int:
@@ -96,15 +127,23 @@ class CompiledGraph:
         known = (self.passage_keys[inside] == wanted) if self.passages else np.zeros(len(wanted), bool)
         return np.where(known, at, -1)
 
-    def entity_rows(self, keys: Sequence[str]) -> dict[str, int]:
-        """Row (node minus ``passages``) of each key that the graph has."""
-        if not self.entities or not keys:
+    def entity_rows(self, keys: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """Rows (node minus ``passages``) of each key that an entity of the graph goes by; several for homonyms."""
+        if not len(self.name_hashes) or not keys:
             return {}
         hashes = np.array([key_hash(key) for key in keys], dtype=np.uint64)
-        at = np.searchsorted(self.entity_hashes, hashes)
-        inside = np.minimum(at, self.entities - 1)
-        known = self.entity_hashes[inside] == hashes
-        return {key: int(row) for key, row, found in zip(keys, inside, known, strict=True) if found}
+        first = np.searchsorted(self.name_hashes, hashes, side="left")
+        last = np.searchsorted(self.name_hashes, hashes, side="right")
+        return {
+            key: tuple(self.name_rows[begin:end].tolist())
+            for key, begin, end in zip(keys, first.tolist(), last.tolist(), strict=True)
+            if begin < end
+        }
+
+    def linked_rows(self, keys: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """As :meth:`entity_rows`, without entities that carry no edge to a passage, and keys that only they go by."""
+        rows = {key: tuple(r for r in found if self.frequency[r]) for key, found in self.entity_rows(keys).items()}
+        return {key: found for key, found in rows.items() if found}
 
     def walk(self) -> sparse.csr_array:
         """The walk matrix, of shape ``(passages + entities,) * 2``."""
@@ -117,12 +156,13 @@ class CompiledGraph:
 
     def digest(self) -> str:
         """Of all the content; equal graphs have equal digests."""
-        digest = hashlib.blake2b(digest_size=16)
+        digest = hashlib.blake2b(self.embedder.encode(), digest_size=16)
         for name, array in self._arrays().items():
-            digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        for row in self.entity_table.iter_rows():
-            digest.update("\x1f".join(row).encode())
+            if name != "fact_vectors":
+                digest.update(f"{name} {array.dtype.str} {array.shape};".encode())
+                digest.update(np.ascontiguousarray(array).tobytes())
+        for name in _TABLES:
+            digest.update(getattr(self, name).write_csv(quote_style="non_numeric").encode())
         return digest.hexdigest()
 
     def save(self, folder: Path, before_rename: Callable[[], None] = lambda: None) -> bool:
@@ -137,9 +177,10 @@ class CompiledGraph:
         try:
             for name, array in self._arrays().items():
                 np.save(temporary / f"{name}.npy", array)
-            self.entity_table.write_ipc(temporary / _ENTITIES)
+            for name in _TABLES:
+                getattr(self, name).write_ipc(temporary / f"{name}.arrow")
             sizes = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
-            (temporary / _META).write_text(json.dumps(sizes), encoding="utf-8")
+            (temporary / _META).write_text(json.dumps({"embedder": self.embedder, "sizes": sizes}), encoding="utf-8")
             before_rename()
             shutil.rmtree(folder, ignore_errors=True)
             temporary.replace(folder)
@@ -157,28 +198,33 @@ class CompiledGraph:
         if not _is_whole(folder):
             raise SnapshotError(f"The graph {folder} is damaged or gone.", "Build it anew with: memlake repair")
         try:
-            arrays = {
-                field.name: np.load(folder / f"{field.name}.npy", mmap_mode="r")
-                for field in fields(cls)
-                if field.name != "entity_table"
-            }
-            table = pl.read_ipc(folder / _ENTITIES)
+            parts: dict[str, Any] = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+            parts |= {name: pl.read_ipc(folder / f"{name}.arrow") for name in _TABLES}
+            embedder = str(_read_meta(folder)["embedder"])
         except (OSError, EOFError, ValueError, pl.exceptions.PolarsError) as error:
             raise SnapshotError(
                 f"The graph {folder} is damaged or gone: {error}.", "Build it anew with: memlake repair"
             ) from error
-        return cls(**arrays, entity_table=table)
+        return cls(**parts, embedder=embedder)
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "entity_table"}
+        return {name: getattr(self, name) for name in _ARRAYS}
+
+
+_ARRAYS = tuple(field.name for field in fields(CompiledGraph) if field.name not in (*_TABLES, "embedder"))
+
+
+def _read_meta(folder: Path) -> Mapping[str, Any]:
+    meta: Mapping[str, Any] = json.loads((folder / _META).read_text(encoding="utf-8"))
+    return meta
 
 
 def _is_whole(folder: Path) -> bool:
     """Whether every file of a graph is there in the size that was written."""
     try:
-        sizes = json.loads((folder / _META).read_text(encoding="utf-8"))
+        sizes = _read_meta(folder)["sizes"]
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, KeyError):
         return False
 
 
@@ -187,83 +233,119 @@ def key_hash(key: str) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little")
 
 
-def compile_graph(
-    passage_ids: pl.Series,
-    entities: pl.DataFrame,
-    incidence: pl.DataFrame,
-    synonyms: pl.DataFrame,
-    parameters: GraphParameters,
-) -> CompiledGraph:
-    """Compile one space.
+@dataclass(frozen=True, slots=True)
+class GraphRows:
+    """The rows of one space that a graph is compiled from, in orders that depend on ids alone.
 
-    Args:
-        passage_ids: ascending.
-        entities: ``entity_id, entity_key, name, kind``, ascending by id.
-        incidence: ``passage, entity, titled``: row numbers in the two above, each pair once.
-        synonyms: ``short, long``: row numbers in ``entities``.
+    Every column that names a row does so by its number in the frame that holds it.
     """
-    n = len(passage_ids)
-    rows = incidence["passage"].to_numpy().astype(np.int64)
-    columns = incidence["entity"].to_numpy().astype(np.int64)
-    titled = incidence["titled"].to_numpy().astype(bool)
-    frequency = np.bincount(columns, minlength=entities.height)
-    kept = (frequency > 0) & (frequency <= max(_MIN_CAP, parameters.max_share * n))
 
-    keys = entities["entity_key"].to_list()
-    hashes = np.array([key_hash(key) for key in keys], dtype=np.uint64)
+    passage_ids: pl.Series
+    """Ascending."""
+    entities: pl.DataFrame
+    """``entity_id, entity_key, name, kind, aliases``: those that stand for themselves, ascending by id."""
+    names: pl.DataFrame
+    """``key, entity``: what each goes by."""
+    incidence: pl.DataFrame
+    """``passage, entity, titled``, each pair once."""
+    synonyms: pl.DataFrame
+    """``low, high, score``, each pair once."""
+    facts: pl.DataFrame
+    """``fact_id, subject, predicate, object, passages, valid_from, valid_until, superseded_by``, ascending by id."""
+    supports: pl.DataFrame
+    """``fact, passage, char_start, char_end``, ascending."""
+    embedder: str = ""
+    fact_vectors: NDArray[np.float32] | None = None
+    """``(facts, dimensions)``."""
+
+
+def compile_graph(of: GraphRows, parameters: GraphParameters) -> CompiledGraph:
+    """Compile one space. Kept are the entities that a passage mentions, or that are the end of a fact."""
+    n = len(of.passage_ids)
+    rows, columns = _int(of.incidence["passage"]), _int(of.incidence["entity"])
+    titled = of.incidence["titled"].to_numpy().astype(bool)
+    frequency = np.bincount(columns, minlength=of.entities.height)
+    common = frequency > max(_MIN_CAP, parameters.max_share * n)
+    frequency = np.where(common, 0, frequency)
+    stated = np.zeros(of.entities.height, dtype=bool)
+    subject, obj = _int(of.facts["subject"]), _int(of.facts["object"])
+    stated[subject] = stated[obj] = True
+    kept = (frequency > 0) | stated
+
+    hashes = np.array([key_hash(key) for key in of.entities["entity_key"].to_list()], dtype=np.uint64)
     order = np.flatnonzero(kept)[np.argsort(hashes[kept], kind="stable")]
-    renumbered = np.full(entities.height, -1, dtype=np.int64)
+    renumbered = np.full(of.entities.height, -1, dtype=np.int64)
     renumbered[order] = np.arange(len(order))
     frequency = frequency[order]
     specificity = (np.log((n + 1) / np.maximum(frequency, 1)) / np.log(n + 1)).astype(np.float32)
+    carries = frequency > 0
 
-    inside = kept[columns]
+    inside = ~common[columns]
     rows, columns, titled = rows[inside], renumbered[columns[inside]], titled[inside]
     by_place = np.lexsort((columns, rows))
     rows, columns, titled = rows[by_place], columns[by_place], titled[by_place]
-    indptr = np.zeros(n + 1, dtype=np.int64)
-    np.cumsum(np.bincount(rows, minlength=n), out=indptr[1:])
-
-    short = renumbered[synonyms["short"].to_numpy().astype(np.int64)]
-    long = renumbered[synonyms["long"].to_numpy().astype(np.int64)]
-    both = (short >= 0) & (long >= 0)
     by_entity = np.lexsort((rows, columns))
-    postings_indptr = np.zeros(len(order) + 1, dtype=np.int64)
-    np.cumsum(np.bincount(columns, minlength=len(order)), out=postings_indptr[1:])
-    walk = _walk(n, len(order), rows, columns, specificity[columns], short[both], long[both])
-    table = entities[order.tolist()].select(key="entity_key", name="name", kind="kind")
+    name_hashes, name_rows = _names(of.names, renumbered)
+    pairs, scores = _synonyms(of.synonyms, renumbered)
+    subject, obj = renumbered[subject], renumbered[obj]
+    stated_in, weight = _int(of.supports["fact"]), _fact_weights(of.facts)
+    edges = [
+        Edges(rows, columns + n, specificity[columns]),
+        Edges(pairs[:, 0] + n, pairs[:, 1] + n, scores).where(carries[pairs[:, 0]] & carries[pairs[:, 1]]),
+        Edges(subject + n, obj + n, weight * np.log1p(of.facts["passages"].to_numpy())).where(
+            carries[subject] & carries[obj] & (subject != obj)
+        ),
+    ]
+    walk = _walk(n + len(order), edges)
+    vectors = of.fact_vectors if of.fact_vectors is not None else np.zeros((0, 0), np.float32)
     return CompiledGraph(
-        passage_keys=np.array([key.encode() for key in passage_ids], dtype="S32"),
-        entity_hashes=hashes[order],
+        passage_keys=np.array([key.encode() for key in of.passage_ids], dtype="S32"),
+        name_hashes=name_hashes,
+        name_rows=name_rows,
         specificity=specificity,
         frequency=frequency.astype(np.int32),
-        incidence_indptr=indptr,
+        incidence_indptr=_indptr(rows, n),
         incidence_indices=columns.astype(np.int32),
         incidence_titled=titled,
-        postings_indptr=postings_indptr,
+        postings_indptr=_indptr(columns, len(order)),
         postings_indices=rows[by_entity].astype(np.int32),
         postings_titled=titled[by_entity],
         walk_indptr=walk.indptr.astype(np.int64),
         walk_indices=walk.indices.astype(np.int32),
         walk_data=walk.data,
-        entity_table=table,
+        fact_subject=subject.astype(np.int32),
+        fact_object=obj.astype(np.int32),
+        fact_weight=weight,
+        support_indptr=_indptr(stated_in, of.facts.height),
+        support_indices=_int(of.supports["passage"]).astype(np.int32),
+        support_spans=of.supports.select("char_start", "char_end").to_numpy().astype(np.int32),
+        synonym_pairs=pairs.astype(np.int32),
+        synonym_scores=scores,
+        entity_table=of.entities[order.tolist()].select("entity_id", "name", "kind", "aliases", key="entity_key"),
+        fact_table=of.facts.select("fact_id", "predicate", "passages", "valid_from", "valid_until", "superseded_by"),
+        embedder=of.embedder,
+        fact_vectors=np.asarray(vectors, dtype=np.float32),
     )
 
 
-def _walk(
-    passages: int,
-    entities: int,
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    weights: NDArray[np.float32],
-    short: NDArray[np.int64],
-    long: NDArray[np.int64],
-) -> sparse.csr_array:
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Undirected edges between nodes; parallel ones add up."""
+
+    heads: NDArray[np.int64]
+    tails: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+    def where(self, kept: NDArray[np.bool_]) -> Edges:
+        """Some of them."""
+        return Edges(self.heads[kept], self.tails[kept], self.weights[kept])
+
+
+def _walk(n: int, edges: Iterable[Edges]) -> sparse.csr_array:
     """The symmetric weighted adjacency with its columns scaled to sum 1; a node without edges has an empty column."""
-    n = passages + entities
-    heads = np.concatenate([rows, columns + passages, short + passages, long + passages])
-    tails = np.concatenate([columns + passages, rows, long + passages, short + passages])
-    data = np.concatenate([weights, weights, np.full(2 * len(short), _SYNONYM_WEIGHT, np.float32)])
+    heads = np.concatenate([part for edge in edges for part in (edge.heads, edge.tails)])
+    tails = np.concatenate([part for edge in edges for part in (edge.tails, edge.heads)])
+    data = np.concatenate([part for edge in edges for part in (edge.weights, edge.weights)])
     adjacency = sparse.coo_array((data.astype(np.float64), (heads, tails)), shape=(n, n)).tocsr()
     adjacency.sum_duplicates()
     adjacency.sort_indices()
@@ -272,3 +354,37 @@ def _walk(
     adjacency.data *= scale[adjacency.indices]
     adjacency.data = adjacency.data.astype(np.float32)
     return adjacency
+
+
+def _names(names: pl.DataFrame, renumbered: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+    """Hashes of names, ascending, and the rows that they stand for; those of entities that are left out go."""
+    rows = renumbered[_int(names["entity"])]
+    hashes = np.array([key_hash(key) for key in names["key"].to_list()], dtype=np.uint64)
+    hashes, rows = hashes[rows >= 0], rows[rows >= 0]
+    order = np.lexsort((rows, hashes))
+    return hashes[order], rows[order].astype(np.int32)
+
+
+def _synonyms(synonyms: pl.DataFrame, renumbered: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    low, high = renumbered[_int(synonyms["low"])], renumbered[_int(synonyms["high"])]
+    scores = synonyms["score"].to_numpy().astype(np.float32)
+    both = (low >= 0) & (high >= 0)
+    pairs = np.sort(np.stack([low[both], high[both]], axis=1), axis=1)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    return pairs[order], scores[both][order]
+
+
+def _fact_weights(facts: pl.DataFrame) -> NDArray[np.float32]:
+    superseded = facts["superseded_by"].is_not_null().to_numpy()
+    return np.where(superseded, SUPERSEDED_WEIGHT, 1.0).astype(np.float32)
+
+
+def _int(column: pl.Series) -> NDArray[np.int64]:
+    return column.to_numpy().astype(np.int64)
+
+
+def _indptr(sorted_rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """CSR's row pointers for entries of these rows."""
+    indptr = np.zeros(n + 1, dtype=np.int64)
+    np.cumsum(np.bincount(sorted_rows, minlength=n), out=indptr[1:])
+    return indptr

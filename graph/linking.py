@@ -50,9 +50,9 @@ def link_question(question: str, graph: CompiledGraph) -> tuple[NDArray[np.int64
     forms = {(size, start): _forms(words[start : start + size]) for size, start in runs}
     own = [mention.key for mention in extract_mentions(question)]
     written = _cjk_substrings(question)
-    rows = graph.entity_rows([*own, *(form for pair in forms.values() for form in pair), *written])
+    rows = graph.linked_rows([*own, *(form for pair in forms.values() for form in pair), *written])
 
-    found = {rows[key]: 1.0 for key in own if key in rows}
+    found = {row: 1.0 for key in own for row in rows.get(key, ())}
     capitals = {normalise(m[0]) for m in _WORD.finditer(question) if m.start() and m[0][0].isupper()}
     covered = [False] * len(words)
     for (size, start), pair in forms.items():
@@ -64,10 +64,11 @@ def link_question(question: str, graph: CompiledGraph) -> tuple[NDArray[np.int64
             if size > 1:
                 covered[start : start + size] = [True] * size
             lone = size == 1 and words[start] not in capitals
-            found.setdefault(rows[form], LOWER_CASE_WEIGHT if lone else 1.0)
+            for row in rows[form]:
+                found.setdefault(row, LOWER_CASE_WEIGHT if lone else 1.0)
     for form in written:
-        if form in rows:
-            found.setdefault(rows[form], 1.0)
+        for row in rows.get(form, ()):
+            found.setdefault(row, 1.0)
     entities = np.array(sorted(found), dtype=np.int64)
     weights = np.array([found[row] for row in entities.tolist()], dtype=np.float32)
     return entities, weights * graph.specificity[entities]

@@ -29,8 +29,9 @@ from conftest import REPOSITORY, Workspace, build_lake, kept_open, python
 
 from derivation.digest import lake_digest
 from derivation.erasure import DOCUMENT, erase, plan_erasure
+from derivation.graphs import GRAPH_STEP_NAME
 from derivation.lake import Lake
-from derivation.layers import GRAPH_STEP_NAME, VECTORS_STEP_NAME, layer_state
+from derivation.layers import VECTORS_STEP_NAME, layer_state
 from derivation.repair import repair
 from derivation.retention import enforce_retention
 from derivation.snapshot import publish_present

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from errors import SnapshotError
-from graph.compiled import CompiledGraph, GraphParameters, compile_graph, key_hash
+from graph.compiled import CompiledGraph, GraphParameters, GraphRows, compile_graph, key_hash
 from graph.hop import best, hop
 from graph.linking import LOWER_CASE_WEIGHT, link_question
 from graph.pagerank import DAMPING, TOLERANCE, personalized_pagerank
@@ -32,12 +32,26 @@ ALL = GraphParameters(max_share=1.0)
 
 @dataclass(frozen=True)
 class Rows:
-    """What the warehouse holds of a space: entity keys by passage, and pairs of synonyms."""
+    """What the warehouse holds of a space: entity keys by passage, pairs of synonyms, and facts."""
 
     passages: int
     keys: tuple[str, ...]
     incidence: frozenset[tuple[int, int, bool]]
     synonyms: frozenset[tuple[int, int]] = frozenset()
+    facts: frozenset[tuple[int, int, int, str | None]] = frozenset()
+    """Subject, object, the passage that states it, and what superseded it; each pair once."""
+
+
+FACT_COLUMNS: dict[str, type[pl.DataType]] = {
+    "fact_id": pl.String,
+    "subject": pl.Int64,
+    "predicate": pl.String,
+    "object": pl.Int64,
+    "passages": pl.Int64,
+    "valid_from": pl.Date,
+    "valid_until": pl.Date,
+    "superseded_by": pl.String,
+}
 
 
 def passage_id(number: int) -> str:
@@ -55,32 +69,51 @@ def compiled(
     at = {entity: row for row, entity in enumerate(sorted(range(len(rows.keys)), key=lambda e: numbers[e]))}
     keys = [rows.keys[entity] for entity in sorted(at, key=at.__getitem__)]
     incidence = sorted(rows.incidence) if order is None else order
+    entities = pl.DataFrame(
+        {
+            "entity_id": [f"id of {key}" for key in keys],
+            "entity_key": keys,
+            "name": [key.title() for key in keys],
+            "kind": ["name"] * len(keys),
+            "aliases": [""] * len(keys),
+        },
+        schema=dict.fromkeys(("entity_id", "entity_key", "name", "kind", "aliases"), pl.String),
+    )
+    pairs = sorted({tuple(sorted((at[one], at[other]))) for one, other in rows.synonyms})
+    facts = sorted(rows.facts, key=lambda fact: f"{rows.keys[fact[0]]} {rows.keys[fact[1]]}")
     return compile_graph(
-        pl.Series("passage_id", [passage_id(number) for number in range(rows.passages)], dtype=pl.String),
-        pl.DataFrame(
-            {
-                "entity_id": [f"{row:032x}" for row in range(len(keys))],
-                "entity_key": keys,
-                "name": [key.title() for key in keys],
-                "kind": ["name"] * len(keys),
-            },
-            schema={"entity_id": pl.String, "entity_key": pl.String, "name": pl.String, "kind": pl.String},
-        ),
-        pl.DataFrame(
-            {
-                "passage": [passage for passage, _, _ in incidence],
-                "entity": [at[entity] for _, entity, _ in incidence],
-                "mentions": [1] * len(incidence),
-                "titled": [titled for _, _, titled in incidence],
-            },
-            schema={"passage": pl.UInt32, "entity": pl.UInt32, "mentions": pl.UInt32, "titled": pl.Boolean},
-        ),
-        pl.DataFrame(
-            {
-                "short": [at[short] for short, _ in sorted(rows.synonyms)],
-                "long": [at[long] for _, long in sorted(rows.synonyms)],
-            },
-            schema={"short": pl.UInt32, "long": pl.UInt32},
+        GraphRows(
+            passage_ids=pl.Series("passage_id", [passage_id(n) for n in range(rows.passages)], dtype=pl.String),
+            entities=entities,
+            names=pl.DataFrame(
+                {"key": keys, "entity": range(len(keys))}, schema={"key": pl.String, "entity": pl.Int64}
+            ),
+            incidence=pl.DataFrame(
+                {
+                    "passage": [passage for passage, _, _ in incidence],
+                    "entity": [at[entity] for _, entity, _ in incidence],
+                    "titled": [titled for _, _, titled in incidence],
+                },
+                schema={"passage": pl.UInt32, "entity": pl.UInt32, "titled": pl.Boolean},
+            ),
+            synonyms=pl.DataFrame(
+                [(*pair, 1.0) for pair in pairs],
+                schema={"low": pl.UInt32, "high": pl.UInt32, "score": pl.Float64},
+                orient="row",
+            ),
+            facts=pl.DataFrame(
+                [
+                    (f"fact {number}", at[one], "relates to", at[other], 1, None, None, superseded)
+                    for number, (one, other, _, superseded) in enumerate(facts)
+                ],
+                schema=FACT_COLUMNS,
+                orient="row",
+            ),
+            supports=pl.DataFrame(
+                [(number, passage, 0, 1) for number, (_, _, passage, _) in enumerate(facts)],
+                schema=dict.fromkeys(("fact", "passage", "char_start", "char_end"), pl.Int64),
+                orient="row",
+            ),
         ),
         parameters,
     )
@@ -96,7 +129,11 @@ def some_rows(draw: st.DrawFn, passages: int = 12, entities: int = 9) -> Rows:
     row = st.integers(0, len(keys) - 1)
     edge = st.tuples(row, row).filter(lambda pair: pair[0] != pair[1])
     synonyms = draw(st.frozensets(edge, max_size=3)) if len(keys) > 1 else frozenset()
-    return Rows(n, keys, frozenset((*pair, titled) for pair, titled in pairs.items()), synonyms)
+    ends = draw(
+        st.dictionaries(st.tuples(row, row), st.tuples(st.integers(0, n - 1), st.sampled_from([None, "x"])), max_size=3)
+    )
+    facts = frozenset((*pair, *stated) for pair, stated in ends.items())
+    return Rows(n, keys, frozenset((*pair, titled) for pair, titled in pairs.items()), synonyms, facts)
 
 
 EXAMPLE = Rows(
@@ -111,7 +148,9 @@ EXAMPLE = Rows(
 def assert_same(one: CompiledGraph, other: CompiledGraph) -> None:
     for field in dataclasses.fields(CompiledGraph):
         left, right = getattr(one, field.name), getattr(other, field.name)
-        if field.name == "entity_table":
+        if field.name == "embedder":
+            assert left == right
+        elif field.name.endswith("_table"):
             assert left.equals(right)
         else:
             assert left.dtype == right.dtype
@@ -178,7 +217,7 @@ class TestCompiling:
         assert graph.passage_nodes([*ids, "f" * 32, "", "0"]).tolist() == [*range(len(ids)), -1, -1, -1]
         keys = graph.entity_table["key"].to_list()
         assert graph.entity_rows([*keys, "unknown"]) == {key: row for row, key in enumerate(keys)}
-        assert graph.entity_hashes.tolist() == sorted(key_hash(key) for key in keys)
+        assert graph.name_hashes.tolist() == sorted(key_hash(key) for key in keys)
 
     @pytest.mark.parametrize(
         ("share", "kept"), [(0.1, {"ten"}), (0.25, {"ten", "eleven"}), (1.0, {"ten", "eleven", "all"})]

@@ -41,9 +41,19 @@ def text_id(title: str, heading: str, text: str) -> str:
     return content_id("text", title, heading, text)
 
 
-def entity_id(space: str, key: str) -> str:
-    """An entity is its normalised name within a space."""
-    return content_id("entity", space, key)
+def phrase_hash(text: str) -> str:
+    """What is embedded of an entity or a fact; never equal to that of a passage."""
+    return content_id("phrase", text)
+
+
+def entity_id(space: str, key: str, type_: str = "") -> str:
+    """An entity is its normalised name within a space, and its type where a model has told one."""
+    return content_id("entity", space, key, *([type_] if type_ else []))
+
+
+def fact_id(subject: str, predicate: str, obj: str) -> str:
+    """A fact is its two entities and what relates them, whatever its case and white space."""
+    return content_id("fact", subject, " ".join(predicate.casefold().split()), obj)
 
 
 def fingerprint(name: str, code_version: str, parameters: Mapping[str, Any]) -> str:

@@ -45,6 +45,14 @@ class LakeLayout:
         return self.root / "erasures.jsonl"
 
     @property
+    def overrides(self) -> Path:
+        return self.root / "overrides.jsonl"
+
+    @property
+    def replies(self) -> Path:
+        return self.root / "replies.jsonl"
+
+    @property
     def current(self) -> Path:
         return self.root / "CURRENT"
 

@@ -108,11 +108,63 @@ class EmbeddingSettings(Section):
     )
 
 
+class ExtractionSettings(Section):
+    """How entities and facts are found in passages."""
+
+    provider: Literal["rules", "openai"] = Field(
+        "rules", description="rules needs no model and no network; openai asks any compatible endpoint."
+    )
+    model: str | None = Field(None, description="For openai: the model's name.")
+    base_url: str | None = Field(None, description="For openai: the endpoint; the key comes from OPENAI_API_KEY.")
+    calls: Literal["two", "one"] = Field(
+        "two", description="two asks for the entities first and then for the facts between them; one asks at once."
+    )
+    mode: Literal["live", "batch"] = Field(
+        "live", description="batch hands the requests to the provider's batch interface and fetches them in later runs."
+    )
+    structured: Literal["auto", "never"] = Field(
+        "auto", description="Structured outputs by JSON schema; never, where a server takes them and answers badly."
+    )
+    max_tokens: int = Field(2048, ge=64, description="Tokens that one reply may have.")
+    concurrency: int = Field(8, ge=1, le=256, description="Requests under way at once.")
+    attempts: int = Field(5, ge=1, description="Tries of a request that fails in passing.")
+    repairs: int = Field(2, ge=0, description="How often a reply that is not what was asked for is asked for again.")
+    timeout_seconds: float = Field(60.0, gt=0, description="How long one call may take.")
+    price_per_million_prompt_tokens: float | None = Field(
+        None, ge=0, description="What the endpoint charges, in your currency; needed for a budget in money."
+    )
+    price_per_million_completion_tokens: float | None = Field(None, ge=0, description="The same for what it writes.")
+    batch_price: float = Field(0.5, ge=0, le=1, description="Share of the price that the batch interface charges.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> ExtractionSettings:
+        if self.provider == "openai" and not self.model:
+            raise ValueError("provider is 'openai' and model is not set")
+        return self
+
+
+class BudgetSettings(Section):
+    """What language models may take; a run stops before the call that would exceed it, and the next one goes on."""
+
+    run_cost: float | None = Field(None, ge=0, description="Money for one run, in the currency of the prices.")
+    run_tokens: int | None = Field(None, ge=0, description="Tokens for one run, prompts and replies together.")
+    day_cost: float | None = Field(None, ge=0, description="Money for one day (UTC).")
+    day_tokens: int | None = Field(None, ge=0, description="Tokens for one day (UTC).")
+
+
 class GraphSettings(Section):
-    """The passage-entity graph."""
+    """The knowledge graph."""
 
     max_share: float = Field(
         0.1, gt=0, le=1, description="An entity in a larger share of a space's passages says nothing and is left out."
+    )
+    embed_phrases: bool | None = Field(
+        None,
+        description="Embed entities and facts, for synonyms and for linking questions to facts; by default where a "
+        "model extracts them.",
+    )
+    synonym_similarity: float = Field(
+        0.8, gt=0, le=1, description="Entities whose phrases have at least this cosine are synonyms."
     )
 
 
@@ -257,6 +309,8 @@ class Settings(BaseSettings):
     sources: tuple[SourceSettings, ...] = ()
     segmentation: SegmentationSettings = Field(default_factory=SegmentationSettings)
     embedding: EmbeddingSettings = Field(default_factory=EmbeddingSettings)
+    extraction: ExtractionSettings = Field(default_factory=ExtractionSettings)
+    budget: BudgetSettings = Field(default_factory=BudgetSettings)
     graph: GraphSettings = Field(default_factory=GraphSettings)
     retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)

@@ -7,7 +7,16 @@ from assets.partitions import dataset_partitions, source_partitions
 
 SOURCE_LAYERS = dg.AssetSelection.assets("documents", "passages", "embeddings", "mentions")
 SERVED_LAYERS = dg.AssetSelection.assets(
-    "entities", "duplicates", "vectors", "knowledge_graph", "candidate_snapshot", "published_snapshot"
+    "entities",
+    "facts",
+    "phrases",
+    "resolutions",
+    "validity",
+    "duplicates",
+    "vectors",
+    "knowledge_graph",
+    "candidate_snapshot",
+    "published_snapshot",
 ) | dg.AssetSelection.checks_for_assets("candidate_snapshot")
 
 COMPACTED = dg.AssetSelection.assets(*compact_vectors_assets)

@@ -1,0 +1,205 @@
+"""Extraction by a language model: entities, then the facts between them, each located in its passage.
+
+HippoRAG's two steps (arXiv 2405.14831): one call for the named entities, one for the triples given these; or one call
+for both. What the model says is data: parsed against a schema, never evaluated, and kept only where the passage holds
+it. The names that rules find are free and stay.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel
+
+from derivation.lake import Lake
+from derivation.model_calls import Asked, ModelCalls, Question
+from errors import Malformed, MemlakeError
+from graph.extraction import TYPES, Extracted, Extraction, Passage, extract_by_rules
+from graph.locating import located
+from graph.mentions import Mention
+from models.chat import ChatRequest, ModelSpec
+from models.fencing import fence
+from models.prompts import Prompt, load_prompt
+from models.structured import parse_reply, strict_schema
+from warehouse.delta import Scope
+from warehouse.settings import ExtractionSettings
+
+_STEP = "mentions"
+
+
+class NamedEntity(BaseModel):
+    """One entity as a model names it."""
+
+    name: str
+    type: str
+
+
+class StatedFact(BaseModel):
+    """One fact as a model states it."""
+
+    subject: str
+    predicate: str
+    object: str
+
+
+class NamedEntities(BaseModel):
+    """The reply to ``named_entities``."""
+
+    entities: list[NamedEntity]
+
+
+class StatedFacts(BaseModel):
+    """The reply to ``triples``."""
+
+    triples: list[StatedFact]
+
+
+class EntitiesAndFacts(BaseModel):
+    """The reply to ``entities_and_triples``."""
+
+    entities: list[NamedEntity]
+    triples: list[StatedFact]
+
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class _Wanted(Exception):
+    """A reply that is not recorded."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        self.request = request
+
+
+class ModelExtractor:
+    """Asks the configured model about the passages of one source."""
+
+    def __init__(self, lake: Lake, scope: Scope, recorded_only: bool = False) -> None:
+        self._lake = lake
+        self._scope = scope
+        self._recorded_only = recorded_only
+        self._setting = lake.settings.extraction
+
+    def extract(self, passages: Sequence[Passage]) -> Extracted:
+        """In rounds: what each passage needs next and is not recorded is asked for, all passages side by side."""
+        spec = model_spec(self._setting)
+        calls = ModelCalls(self._lake, _STEP, self._scope, spec, [passage.text_hash for passage in passages])
+        found: list[Extraction | MemlakeError | None] = [None] * len(passages)
+        open_ = dict(enumerate(passages))
+        asked = Asked({})
+        seconds, tokens = 0.0, 0
+        failed: dict[str, MemlakeError] = {}
+        while open_:
+            questions = []
+            for at, passage in list(open_.items()):
+                try:
+                    found[at] = failed.get(passage.passage_id) or self._read(calls, passage)
+                except _Wanted as wanted:
+                    questions.append(Question(passage.passage_id, passage.text_hash, wanted.request))
+                    continue
+                except MemlakeError as error:
+                    found[at] = error
+                del open_[at]
+            if not questions or self._recorded_only or asked.stopped or asked.deferred:
+                break
+            asked = calls.ask(questions)
+            seconds, tokens = seconds + asked.seconds, tokens + asked.tokens
+            by_key = {calls.key(question.request): question.input_id for question in questions}
+            failed |= {by_key[key]: error for key, error in asked.errors.items()}
+        return Extracted(found, asked.stopped, asked.deferred, seconds, tokens)
+
+    def _read(self, calls: ModelCalls, passage: Passage) -> Extraction:
+        """The extraction of a passage from recorded replies.
+
+        Raises:
+            _Wanted: one is missing.
+            Malformed: the model keeps saying what was not asked for.
+        """
+        document = fence(passage.text, passage.title)
+        if self._setting.calls == "one":
+            both = self._reply(calls, "entities_and_triples", document, EntitiesAndFacts)
+            entities, facts = both.entities, both.triples
+        else:
+            entities = self._reply(calls, "named_entities", document, NamedEntities).entities
+            names = json.dumps(list(dict.fromkeys(item.name for item in entities)), ensure_ascii=False)
+            user = f"{document}\n\n{fence(names, 'named entities', 'entities')}"
+            facts = self._reply(calls, "triples", user, StatedFacts).triples
+        return _located(passage, entities, facts)
+
+    def _reply(self, calls: ModelCalls, name: str, user: str, shape: type[R]) -> R:
+        """The reply to a prompt, asked again with the reason where it is not of the shape."""
+        said = user
+        for attempt in range(self._setting.repairs + 1):
+            request = ChatRequest(load_prompt(name), said, name, strict_schema(shape))
+            text = calls.reply(request)
+            if text is None:
+                raise _Wanted(request)
+            try:
+                return parse_reply(text, shape).value
+            except Malformed as error:
+                if attempt == self._setting.repairs:
+                    raise Malformed(f"{error.message} It said: {text[:200]!r}", error.remedy) from error
+                said = f"{user}\n\nAn earlier reply ({attempt + 1}) could not be used. {error.message}"
+        raise AssertionError("unreachable")
+
+
+def model_spec(setting: ExtractionSettings) -> ModelSpec:
+    """How the settings say that the model is asked."""
+    assert setting.model is not None
+    return ModelSpec(
+        model=setting.model,
+        base_url=setting.base_url,
+        max_tokens=setting.max_tokens,
+        timeout_seconds=setting.timeout_seconds,
+        structured=setting.structured,
+        concurrency=setting.concurrency,
+        attempts=setting.attempts,
+        price_prompt_per_million=setting.price_per_million_prompt_tokens,
+        price_completion_per_million=setting.price_per_million_completion_tokens,
+    )
+
+
+def prompts_of(calls: Literal["two", "one"]) -> list[Prompt]:
+    """The prompts that an extraction takes, in order."""
+    names = ["named_entities", "triples"] if calls == "two" else ["entities_and_triples"]
+    return [load_prompt(name) for name in names]
+
+
+def prompt_versions(calls: Literal["two", "one"]) -> dict[str, str]:
+    """Name and version of each: a changed prompt makes exactly its rows stale."""
+    return {prompt.name: prompt.version for prompt in prompts_of(calls)}
+
+
+def _located(passage: Passage, entities: Sequence[NamedEntity], facts: Sequence[StatedFact]) -> Extraction:
+    """What the model said and the passage holds, with what the rules find."""
+    said = located(
+        [(item.name, _known_type(item.type)) for item in entities],
+        [(item.subject, item.predicate, item.object) for item in facts],
+        passage.text,
+        passage.title,
+    )
+    rules = extract_by_rules(passage)
+    types = {item.key: item.kind for item in (*said.mentions, *said.title_mentions) if item.kind in TYPES}
+    return Extraction(
+        text=passage.text,
+        mentions=[*said.mentions, *(_typed(item, types) for item in rules.mentions)],
+        titles=[*(_typed(item, types) for item in rules.titles), *said.title_mentions],
+        acronyms=rules.acronyms,
+        triples=said.triples,
+        unlocated=said.unlocated_entities + said.unlocated_triples,
+    )
+
+
+def _known_type(said: str) -> str:
+    """A type of ours, or nothing."""
+    word = said.strip().casefold().replace("organization", "organisation")
+    return {"location": "place", "company": "organisation"}.get(word, word if word in TYPES else "")
+
+
+def _typed(mention: Mention, types: dict[str, str]) -> Mention:
+    """A name that rules find is the entity of that name which the model typed in the same passage."""
+    known = types.get(mention.key)
+    return replace(mention, kind=known) if known and mention.kind not in ("date", "identifier", "title") else mention

@@ -1,0 +1,154 @@
+"""Which entities of a space are the same: neighbours for new ones, verdicts as rows, and who stands under whose name.
+
+Verdicts and clusters are functions of all entities, of what texts state and of the user's overrides, computed anew and
+merged, so that they are the same whatever order the entities came in. Only the neighbours in meaning are kept from run
+to run: each new entity is compared with all, once, never all with all.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from derivation.lake import Lake, exclusive
+from derivation.overrides import read_overrides
+from derivation.phrases import embeds_phrases
+from derivation.progress import StepReport
+from derivation.runner import conclude_global
+from graph.candidates import neighbours
+from graph.clusters import LEADER, clusters
+from graph.extraction import TYPES
+from graph.resolution import CODE_VERSION, decide
+from warehouse.database import Changes, Connection, bump_generation, frame, registered, replace_rows
+from warehouse.delta import Step
+from warehouse.faults import reach
+
+RESOLUTION_STEP_NAME = "resolution"
+
+_ALIASES = ("also known as", "formerly known as", "née", "nicknamed", "abbreviated as", "stands for")
+"""Predicates by which a text says that two names are one thing's."""
+
+_NEW = """
+SELECT p.owner_id, e.vector FROM phrases p
+JOIN embeddings e ON e.space = p.space AND e.text_hash = p.text_hash AND e.embedder = $embedder
+WHERE p.space = $space AND p.kind = 'entity' AND ($all OR p.owner_id NOT IN (
+    SELECT entity_id FROM compared WHERE embedder = $embedder AND space = $space))
+ORDER BY p.owner_id
+"""
+_FORGOTTEN = (
+    "DELETE FROM neighbours WHERE space = $space AND (embedder <> $embedder"
+    " OR left_id NOT IN (SELECT owner_id FROM phrases WHERE kind = 'entity')"
+    " OR right_id NOT IN (SELECT owner_id FROM phrases WHERE kind = 'entity'))",
+    "DELETE FROM compared WHERE space = $space AND (embedder <> $embedder"
+    " OR entity_id NOT IN (SELECT owner_id FROM phrases WHERE kind = 'entity'))",
+)
+
+_ENTITIES = """
+SELECT entity_id, entity_key, name, kind, passages, CASE WHEN list_contains($types, kind) THEN kind ELSE '' END AS type
+FROM entities WHERE space = $space ORDER BY entity_id
+"""
+_ACRONYMS = """
+SELECT short_id, long_id, count(*) AS supports FROM acronyms WHERE space = $space GROUP BY ALL ORDER BY ALL
+"""
+_ALIASED = """
+SELECT subject_id AS left_id, object_id AS right_id, count(*) AS supports FROM supports
+WHERE space = $space AND list_contains($aliases, lower(predicate)) GROUP BY ALL ORDER BY ALL
+"""
+_NEAR = """
+SELECT left_id, right_id, 'embedding' AS method, score FROM neighbours
+WHERE space = $space AND embedder = $embedder AND score >= $threshold ORDER BY ALL
+"""
+_CONTEXTS = """
+WITH asked AS (
+    SELECT short_id AS entity_id FROM acronyms WHERE space = $space
+    UNION SELECT long_id FROM acronyms WHERE space = $space
+    UNION SELECT entity_id FROM entities WHERE space = $space
+        AND entity_key IN (SELECT entity_key FROM entities WHERE space = $space GROUP BY 1 HAVING count(*) > 1)
+    UNION SELECT left_id FROM neighbours WHERE space = $space UNION SELECT right_id FROM neighbours WHERE space = $space
+),
+named AS (SELECT DISTINCT passage_id, entity_id, entity_key FROM mentions WHERE space = $space)
+SELECT DISTINCT n.entity_id, o.entity_key AS other_key
+FROM named n JOIN asked USING (entity_id) JOIN named o ON o.passage_id = n.passage_id AND o.entity_id <> n.entity_id
+ORDER BY ALL
+"""
+
+
+def resolution_step(lake: Lake) -> Step:
+    """The step; the overrides are the lake's, not the step's."""
+    parameters = {"synonym_similarity": lake.settings.graph.synonym_similarity}
+    return Step(RESOLUTION_STEP_NAME, CODE_VERSION, parameters if embeds_phrases(lake) else {})
+
+
+@exclusive("resolving entities")
+def refresh_resolution(lake: Lake, space: str) -> StepReport:
+    """Bring the verdicts on the entities of a space up to date."""
+    started = time.perf_counter()
+    step = resolution_step(lake)
+    lake.progress.start(step.name, space, 1)
+    _compare(lake, space)
+    with lake.warehouse.session("resolving entities") as connection:
+        decisions, resolutions = resolved(connection, lake, space)
+        changes = replace_rows(connection, "decisions", ["left_id", "right_id"], decisions, "space", [space])
+        changes += replace_rows(connection, "resolutions", ["entity_id"], resolutions, "space", [space])
+        reach("resolution.written")
+        if changes.any:
+            bump_generation(connection)
+    return conclude_global(lake, step, decisions.height + resolutions.height, changes, started)
+
+
+def resolved(connection: Connection, lake: Lake, space: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of ``decisions`` and ``resolutions`` as the entities of a space and what is stated of them give now."""
+    of_space = {"space": space}
+    entities = frame(connection, _ENTITIES, {**of_space, "types": list(TYPES)})
+    near = {**of_space, "embedder": lake.embedder_spec.identity, "threshold": lake.settings.graph.synonym_similarity}
+    decisions = decide(
+        entities,
+        frame(connection, _ACRONYMS, of_space),
+        frame(connection, _ALIASED, {**of_space, "aliases": list(_ALIASES)}),
+        frame(connection, _NEAR, near),
+        frame(connection, _CONTEXTS, of_space),
+    )
+    grouped = clusters(entities, decisions, read_overrides(lake.layout, space))
+    members = grouped.filter(pl.col("entity_id") != pl.col("canonical_id"), pl.col("method") != LEADER)
+    named = pl.lit(space).alias("space")
+    return (
+        decisions.select("left_id", "right_id", named, "method", "score", "verdict", "reason"),
+        members.select("entity_id", named, "canonical_id", "method", "score"),
+    )
+
+
+def _compare(lake: Lake, space: str) -> Changes:
+    """Find the neighbours of entities that were never compared, and forget those of entities that are gone."""
+    embedder = lake.embedder_spec.identity
+    with lake.warehouse.session("reading phrases") as connection:
+        for statement in _FORGOTTEN:
+            connection.execute(statement, {"space": space, "embedder": embedder})
+        new_ids, new_vectors = _vectors(connection, space, embedder, every=False)
+        ids, vectors = _vectors(connection, space, embedder, every=True) if new_ids else ([], new_vectors)
+    if not new_ids:
+        return Changes()
+    with lake.warehouse.released():
+        found = neighbours(new_ids, new_vectors, ids, vectors, lake.settings.graph.synonym_similarity)
+    rows = found.select(
+        "left_id", "right_id", pl.lit(space).alias("space"), pl.lit(embedder).alias("embedder"), "score"
+    )
+    done = pl.DataFrame({"entity_id": new_ids, "space": [space] * len(new_ids), "embedder": [embedder] * len(new_ids)})
+    with (
+        lake.warehouse.session("writing neighbours") as connection,
+        registered(connection, "pairs_frame", rows),
+        registered(connection, "done_frame", done),
+    ):
+        connection.execute("INSERT INTO neighbours SELECT * FROM pairs_frame ON CONFLICT DO NOTHING")
+        connection.execute("INSERT INTO compared SELECT * FROM done_frame ON CONFLICT DO NOTHING")
+    return Changes(added=rows.height)
+
+
+def _vectors(connection: Connection, space: str, embedder: str, every: bool) -> tuple[list[str], NDArray[np.float32]]:
+    rows = connection.sql(_NEW, params={"space": space, "embedder": embedder, "all": every}).to_arrow_table()
+    if not rows.num_rows:
+        return [], np.zeros((0, 0), np.float32)
+    values = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+    return rows["owner_id"].to_pylist(), values.reshape(rows.num_rows, -1)
