@@ -84,6 +84,18 @@ class ModelUnavailable(MemlakeError, Transient):
     """A model endpoint did not answer in time or answered with a passing fault."""
 
 
+class Malformed(MemlakeError, Terminal):
+    """A language model's reply to one input is not of the shape that was asked for."""
+
+
+class Refused(MemlakeError, Terminal):
+    """A language model, or its endpoint, declines one input (its content, its length)."""
+
+
+class BudgetExhausted(MemlakeError, Transient):
+    """The next call of a language model could exceed a limit of the settings; what was paid for is kept."""
+
+
 class MissingExtra(MemlakeError, Terminal):
     """An optional dependency is not installed; the message names the extra."""
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from errors import ModelError
-from memory.endpoint import endpoint_errors, open_endpoint
+from models.endpoint import endpoint_errors, open_endpoint
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
-from errors import ModelError, ModelUnavailable
+from errors import Malformed, ModelError, ModelUnavailable
 from memory.blocks import CODE, LIST, TABLE, trim
-from memory.endpoint import endpoint_errors, open_endpoint
 from memory.segmentation import sentences
+from models.endpoint import endpoint_errors, open_endpoint
+from models.fencing import OPEN, defuse
+from models.structured import parse_reply, strict_schema
 from retrieval.model import NO_USAGE, Citation, Hit, Span, Usage
 from warehouse.settings import AnswerSettings
 
@@ -117,24 +120,16 @@ Reply with one JSON object: {"answerable": true or false, "answer": "a short ans
 "citations": [{"passage": 1, "quote": "words copied exactly from that passage"}]}.
 If the passages do not hold the answer, "answerable" is false."""
 
-_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["answerable", "answer", "citations"],
-    "properties": {
-        "answerable": {"type": "boolean"},
-        "answer": {"type": "string"},
-        "citations": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["passage", "quote"],
-                "properties": {"passage": {"type": "integer"}, "quote": {"type": "string"}},
-            },
-        },
-    },
-}
+
+class _Quoted(BaseModel):
+    passage: int
+    quote: str
+
+
+class _CitedAnswer(BaseModel):
+    answerable: bool
+    answer: str
+    citations: list[_Quoted]
 
 
 class OpenAIAnswerer:
@@ -155,19 +150,19 @@ class OpenAIAnswerer:
         )
         content, usage = self._complete(f"{fenced}\n\nQuestion: {question}")
         reply = _parsed(content)
-        if not reply.get("answerable"):
+        if not reply.answerable:
             return refusal(usage)
         citations: list[Citation] = []
         renumbered: dict[int, int] = {}
-        for item in reply["citations"]:
-            number = item["passage"]
-            located = _locate(item["quote"], hits[number - 1].text) if 1 <= number <= len(hits) else None
+        for cited in reply.citations:
+            number = cited.passage
+            located = _locate(cited.quote, hits[number - 1].text) if 1 <= number <= len(hits) else None
             if located:
                 renumbered.setdefault(number, len(citations) + 1)
                 citations.append(_citation(len(citations) + 1, hits[number - 1], *located))
         if not citations:
             return refusal(usage)
-        return Drafted(_renumber(reply["answer"], renumbered), tuple(citations), False, usage)
+        return Drafted(_renumber(reply.answer, renumbered), tuple(citations), False, usage)
 
     def _complete(self, content: str) -> tuple[str, Usage]:
         from openai import BadRequestError
@@ -175,7 +170,7 @@ class OpenAIAnswerer:
         messages: Any = [{"role": "system", "content": _PROMPT}, {"role": "user", "content": content}]
         structured: Any = {
             "type": "json_schema",
-            "json_schema": {"name": "cited_answer", "strict": True, "schema": _SCHEMA},
+            "json_schema": {"name": "cited_answer", "strict": True, "schema": strict_schema(_CitedAnswer)},
         }
         with endpoint_errors(self.name, "answer"):
             try:
@@ -193,36 +188,23 @@ def usage_of(response: ChatCompletion) -> Usage:
     return Usage(1, told.prompt_tokens if told else 0, told.completion_tokens if told else 0)
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _parsed(text: str) -> _CitedAnswer:
     """The model's JSON object, also from within prose or a code fence.
 
     Raises:
         ModelUnavailable: it is not what was asked for.
     """
-    found = re.search(r"\{.*\}", text, re.DOTALL)
     try:
-        reply: dict[str, Any] = json.loads(found[0]) if found else {}
-        well_formed = (
-            isinstance(reply["answerable"], bool)
-            and isinstance(reply["answer"], str)
-            and all(isinstance(item["passage"], int) and isinstance(item["quote"], str) for item in reply["citations"])
-        )
-    except (ValueError, KeyError, TypeError):
-        well_formed = False
-    if not well_formed:
+        return parse_reply(text, _CitedAnswer).value
+    except Malformed:
         raise ModelUnavailable(
             f"The model's reply is not the JSON that was asked for: {text[:120]!r}.", "Ask again, or set another model."
-        )
-    return reply
-
-
-_OPEN = "‹"
-"""Stands for the bracket of what would end a passage's fence."""
+        ) from None
 
 
 def _defuse(text: str) -> str:
     """A passage that cannot end its own fence."""
-    return re.sub(r"<(?=\s*/?\s*passage)", _OPEN, text, flags=re.IGNORECASE)
+    return defuse(text, "passage")
 
 
 def _locate(quote: str, text: str) -> tuple[int, int] | None:
@@ -230,7 +212,7 @@ def _locate(quote: str, text: str) -> tuple[int, int] | None:
     words = quote.split()
     if not words:
         return None
-    found = re.search(r"\s+".join(re.escape(word).replace(_OPEN, f"[<{_OPEN}]") for word in words), text)
+    found = re.search(r"\s+".join(re.escape(word).replace(OPEN, f"[<{OPEN}]") for word in words), text)
     return found.span() if found else None
 
 

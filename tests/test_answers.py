@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from openai_server import Fault, OpenAIServer
 
 from errors import MemlakeError, ModelError, ModelUnavailable
 from memory.embedding import HashingEmbedder
 from retrieval.answers import REFUSAL, Answerer, Drafted, ExtractiveAnswerer, OpenAIAnswerer, open_answerer
 from retrieval.model import NO_USAGE, Hit, Location, Span
+from testing.faults import Fault
+from testing.server import OpenAIServer
 from warehouse.settings import AnswerSettings
 
 EMBEDDER = HashingEmbedder(256)

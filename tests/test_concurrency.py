@@ -19,7 +19,6 @@ import dagster as dg
 import pytest
 from conftest import REPOSITORY, Workspace, build_lake, kept_open, python, refresh_source
 from crashing import QUERIES, START, Reader, Reading, ended
-from openai_server import OpenAIServer
 
 from derivation.digest import lake_digest
 from derivation.documents import refresh_documents
@@ -31,6 +30,7 @@ from derivation.snapshot import check_candidate, make_candidate, publish_latest
 from derivation.verification import verify
 from pipelines.runs import prepare_home
 from retrieval import MemoryClient
+from testing.server import OpenAIServer
 from warehouse.snapshots import ancestry, current_manifest
 
 pytestmark = pytest.mark.histories

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai_server import Fault, OpenAIServer
 
 from errors import ModelError, ModelUnavailable
 from memory.embedding import (
@@ -26,6 +25,8 @@ from memory.embedding import (
     token_counter,
     unit_rows,
 )
+from testing.faults import Fault
+from testing.server import OpenAIServer
 
 BUNDLED = EmbedderSpec("sentence-transformers", BUNDLED_MODEL, batch_size=2)
 TEXTS = [

@@ -15,7 +15,6 @@ import pytest
 from conftest import Workspace
 from hypothesis import given
 from hypothesis import strategies as st
-from openai_server import OpenAIServer
 from rank_bm25 import BM25Okapi
 from towns import TOWNS, corpus, questions, towns
 
@@ -44,6 +43,7 @@ from evaluation.run import Evaluation, QuestionResult
 from evaluation.summary import metric_values
 from evaluation.systems import BUILT_IN, parse_systems, reciprocal_rank_fusion
 from retrieval import MemoryClient
+from testing.server import OpenAIServer
 from warehouse.database import Warehouse
 from warehouse.layout import LakeLayout
 from warehouse.settings import EmbeddingSettings, JudgeSettings, Settings

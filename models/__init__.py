@@ -1,0 +1,1 @@
+"""Access to language models: requests, the asynchronous client, structured replies, budgets, prompts, batches."""

@@ -1,0 +1,1 @@
+"""A local server that speaks the OpenAI API, for tests, benchmarks and trials without a model."""
