@@ -96,6 +96,10 @@ class BudgetExhausted(MemlakeError, Transient):
     """The next call of a language model could exceed a limit of the settings; what was paid for is kept."""
 
 
+class BatchPending(MemlakeError, Transient):
+    """Requests are with a provider's batch interface; a later run fetches the replies and goes on."""
+
+
 class MissingExtra(MemlakeError, Terminal):
     """An optional dependency is not installed; the message names the extra."""
 

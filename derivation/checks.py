@@ -65,7 +65,8 @@ _ORPHANS = {
     "fact without its object": "SELECT fact_id FROM facts ANTI JOIN entities ON object_id = entity_id",
     "interval without a fact": "SELECT fact_id FROM validity ANTI JOIN facts USING (fact_id)",
     "resolution of no entity": "SELECT entity_id FROM resolutions ANTI JOIN entities USING (entity_id)",
-    "resolution to no entity": "SELECT canonical_id FROM resolutions ANTI JOIN entities e ON canonical_id = e.entity_id",
+    "resolution to no entity": "SELECT canonical_id FROM resolutions r ANTI JOIN entities e"
+    " ON r.canonical_id = e.entity_id",
     "decision on no entity": (
         "SELECT left_id FROM decisions ANTI JOIN entities ON left_id = entity_id"
         " UNION SELECT right_id FROM decisions ANTI JOIN entities ON right_id = entity_id"

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from derivation.lake import Lake, exclusive
+from derivation.model_calls import absorb_replies
 from derivation.progress import StepReport
 from derivation.runner import log_run
 from errors import ModelError
@@ -146,6 +147,7 @@ def embed_texts(lake: Lake, space: str, hashes: Sequence[str], texts: Sequence[s
 @exclusive("removing unused embeddings")
 def remove_unused(lake: Lake, space: str) -> int:
     """Remove vectors and model replies of texts that nothing in the space has any more; returns how many vectors."""
+    absorb_replies(lake)
     with lake.warehouse.session("removing unused embeddings") as connection:
         gone = connection.execute(
             "DELETE FROM embeddings e WHERE e.space = $space"

@@ -119,9 +119,7 @@ class ExtractionStep:
                 _add_rows(rows, loaded.owners[passage.passage_id], found)
                 outcomes.append(Outcome(task, Status.DONE, outputs=len(found.mentions) + len(found.triples)))
         outputs = {name: pl.DataFrame(rows[name], schema=schema, orient="row") for name, schema in _SCHEMAS.items()}
-        return Computed(
-            outputs, outcomes, extracted.stopped, extracted.deferred, extracted.seconds, extracted.tokens
-        )
+        return Computed(outputs, outcomes, extracted.stopped, extracted.deferred, extracted.seconds, extracted.tokens)
 
     def tables(self, outputs: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]:
         return outputs

@@ -1,8 +1,8 @@
 """Supports to facts: one row a stated triple, with its most frequent wording, and the time for which facts hold.
 
-Like the entities, aggregates that are recomputed in the database and merged, so that they are the same whatever order the
-statements came in. A fact lives while one passage states it; where a functional attribute changes, the older fact stays
-and gets an end and a pointer to what superseded it (``graph/validity.py``).
+Like the entities, aggregates that are recomputed in the database and merged, so that they are the same whatever order
+the statements came in. A fact lives while one passage states it; where a functional attribute changes, the older fact
+stays and gets an end and a pointer to what superseded it (``graph/validity.py``).
 """
 
 from __future__ import annotations

@@ -188,7 +188,8 @@ class ModelCalls:
         """Record what batches have brought; returns the keys that are still under way."""
         with self._lake.warehouse.session("reading batches") as connection:
             rows = connection.execute(
-                "SELECT batch_id, any_value(handle) FROM model_batches WHERE space = $space GROUP BY batch_id ORDER BY 1",
+                "SELECT batch_id, any_value(handle) FROM model_batches WHERE space = $space"
+                " GROUP BY batch_id ORDER BY batch_id",
                 {"space": self._scope.space},
             ).fetchall()
         under_way: set[str] = set()

@@ -1,8 +1,8 @@
 """The user's word on entities: which are one and which are not, in an append-only file of the lake.
 
 It is no derived row, so it lies beside the warehouse and survives rebuilds and repairs. Entities are named by their
-ids, which are hashes of space, name and type, so that a rebuilt lake knows them again. A later line wins over an earlier
-one of the same pair; ``undone`` takes both back.
+ids, which are hashes of space, name and type, so that a rebuilt lake knows them again. A later line wins over an
+earlier one of the same pair; ``undone`` takes both back.
 """
 
 from __future__ import annotations
