@@ -39,14 +39,18 @@ SELECT 'mention ''' || m.surface || ''' in ' || d.path || ' is not the text at '
 FROM mentions m JOIN passages p USING (passage_id) JOIN documents d USING (document_id)
 WHERE substring(p.text, m.char_start + 1, m.char_end - m.char_start) <> m.surface
 UNION ALL
-SELECT 'the evidence of a fact in ' || d.path || ' at ' || s.char_start || '-' || s.char_end || ' of its passage does '
-    || 'not hold its ' || CASE WHEN s.object_start BETWEEN s.char_start AND s.char_end THEN 'subject' ELSE 'object' END
+SELECT 'a fact in ' || d.path || ' has its evidence at ' || s.char_start || '-' || s.char_end || ', outside its passage'
 FROM supports s JOIN passages p USING (passage_id) JOIN documents d USING (document_id)
-WHERE NOT (
-    0 <= s.char_start AND s.char_start < s.char_end AND s.char_end <= len(p.text)
-    AND (s.subject_titled OR s.subject_start BETWEEN s.char_start AND s.char_end)
-    AND (s.object_titled OR s.object_start BETWEEN s.char_start AND s.char_end)
-)
+WHERE NOT (0 <= s.char_start AND s.char_start < s.char_end AND s.char_end <= len(p.text))
+UNION ALL
+SELECT 'a fact in ' || d.path || ' names nothing that is mentioned at ' || e.char_start || '-' || e.char_end
+FROM (
+    SELECT passage_id, subject_id AS entity_id, subject_start AS char_start, subject_end AS char_end FROM supports
+    WHERE NOT subject_titled
+    UNION ALL
+    SELECT passage_id, object_id, object_start, object_end FROM supports WHERE NOT object_titled
+) e ANTI JOIN mentions USING (passage_id, entity_id, char_start, char_end)
+JOIN passages p USING (passage_id) JOIN documents d USING (document_id)
 ORDER BY 1
 """
 
