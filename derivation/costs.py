@@ -1,6 +1,6 @@
 """What a build would cost, told before it: texts, tokens, time at the measured rate, and money.
 
-Texts that have a vector cost nothing. Documents that are to be cut anew are cut here, in memory, since that needs no
+Texts that have a vector, and passages about which a model was asked, cost nothing. Documents that are to be cut anew are cut here, in memory, since that needs no
 model and tells exactly which passages would be new; files that are yet to be read are counted by their size, which is
 more than plain text comes to and less than a compressed format may.
 """
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from derivation.documents import list_source, plan_documents
 from derivation.embeddings import embeddings_step
 from derivation.lake import Lake
+from derivation.model_costs import ModelCost, model_cost
 from derivation.passages import Passages
+from derivation.rehearsal import rehearsed
 from errors import MemlakeError
 from sources import Item
 from warehouse.database import Connection
@@ -25,7 +27,7 @@ _CHARS_PER_TOKEN = 3
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """What embedding would cost; the only step that does, with the rules."""
+    """What embedding and, where a model extracts, extraction would cost."""
 
     texts: int
     """Known texts without a vector, each counted once a space."""
@@ -37,6 +39,14 @@ class CostEstimate:
     """At the rate of earlier runs of this embedder; ``None`` where there were none."""
     price: float | None
     """By ``embedding.price_per_million_tokens``; ``None`` where that is not set."""
+    model: ModelCost | None
+    """Of extraction; ``None`` where rules extract."""
+
+
+def rehearsed_cost(lake: Lake, sources: list[SourceSettings]) -> CostEstimate:
+    """As :func:`estimate_cost`, with every changed document read and cut first, in a copy that is thrown away."""
+    with rehearsed(lake, sources) as copy:
+        return estimate_cost(copy, sources)
 
 
 def estimate_cost(lake: Lake, sources: list[SourceSettings]) -> CostEstimate:
@@ -78,6 +88,7 @@ def estimate_cost(lake: Lake, sources: list[SourceSettings]) -> CostEstimate:
         unread_tokens=unread_tokens,
         seconds=None if rate is None else rate * (tokens + unread_tokens),
         price=None if price is None else price * (tokens + unread_tokens) / 1e6,
+        model=model_cost(lake, [Scope(source.space, source.name) for source in sources]),
     )
 
 

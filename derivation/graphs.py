@@ -110,7 +110,9 @@ FROM pairs JOIN graph_passages p USING (passage_id) JOIN graph_entities e USING 
 GROUP BY p.i, e.j ORDER BY p.i, e.j
 """
 _SYNONYMS = """
-SELECT least(l.j, r.j) AS low, greatest(l.j, r.j) AS high, max(d.score) AS score FROM decisions d
+SELECT least(l.j, r.j) AS low, greatest(l.j, r.j) AS high, max_by(d.method, (d.score, d.method)) AS method,
+    max(d.score) AS score
+FROM decisions d
 JOIN graph_entities l ON l.entity_id = d.left_id JOIN graph_entities r ON r.entity_id = d.right_id
 WHERE d.space = $space AND d.verdict <> 'different' AND l.j <> r.j GROUP BY ALL ORDER BY low, high
 """

@@ -34,6 +34,13 @@ class Question:
     input_id: str
     text_hash: str
     request: ChatRequest
+    chars: int
+    """Of the document in it."""
+
+    @property
+    def prompt_chars(self) -> int:
+        """Of what is sent."""
+        return len(self.request.prompt.system) + len(self.request.user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,8 @@ class ModelCalls:
             "request_key": key,
             "text_hash": question.text_hash,
             "reply": None if reply is None else reply.text,
+            "prompt_chars": question.prompt_chars,
+            "input_chars": question.chars,
             **asdict(call),
         }
         append_line(self._lake.layout.replies, json.dumps(record, ensure_ascii=False, default=str))
@@ -168,7 +177,7 @@ class ModelCalls:
             for key in most:
                 connection.execute(
                     "INSERT INTO model_batches VALUES ($batch, $space, $source, $step, $input, $hash, $key, $handle,"
-                    " $now, $tokens, $cost)",
+                    " $now, $tokens, $cost, $prompt, $chars)",
                     {
                         "batch": handle.batch_id,
                         "space": self._scope.space,
@@ -181,6 +190,8 @@ class ModelCalls:
                         "now": datetime.now(UTC).replace(tzinfo=None),
                         "tokens": most[key].tokens,
                         "cost": most[key].money,
+                        "prompt": questions[key].prompt_chars,
+                        "chars": questions[key].chars,
                     },
                 )
 
@@ -210,10 +221,12 @@ class ModelCalls:
     def _take_batch(self, batch_id: str, done: Done) -> None:
         with self._lake.warehouse.session("reading a batch") as connection:
             asked = connection.execute(
-                "SELECT request_key, input_id, text_hash FROM model_batches WHERE batch_id = $id", {"id": batch_id}
+                "SELECT request_key, input_id, text_hash, prompt_chars, input_chars FROM model_batches"
+                " WHERE batch_id = $id",
+                {"id": batch_id},
             ).fetchall()
             records = []
-            for key, input_id, text_hash in asked:
+            for key, input_id, text_hash, prompt_chars, input_chars in asked:
                 reply = done.replies.get(key)
                 if reply is not None:
                     self._replies[key] = reply.text
@@ -228,6 +241,8 @@ class ModelCalls:
                         "request_key": key,
                         "text_hash": text_hash,
                         "reply": None if reply is None else reply.text,
+                        "prompt_chars": prompt_chars,
+                        "input_chars": input_chars,
                         **asdict(done.calls[key]),
                     }
                 )
@@ -269,7 +284,7 @@ def spent_today(connection: Connection) -> Amount:
 _INSERT_CALL = """
 INSERT INTO model_calls VALUES ($call_id, $run_id, $step, $space, $source, $input_id, $request_key, $model,
     $prompt_name, $prompt_version, $started_at, $latency_ms, $prompt_tokens, $completion_tokens, $cost, $attempts,
-    $outcome, $error) ON CONFLICT DO NOTHING
+    $outcome, $error, $prompt_chars, $input_chars) ON CONFLICT DO NOTHING
 """
 _INSERT_REPLY = """
 INSERT INTO model_replies VALUES ($space, $text_hash, $request_key, $reply, $outcome, $started_at)
@@ -289,6 +304,6 @@ def _insert(connection: Connection, records: Sequence[Mapping[str, Any]]) -> Non
 _CALL_COLUMNS = (
     "call_id", "run_id", "step", "space", "source", "input_id", "request_key", "model", "prompt_name",
     "prompt_version", "started_at", "latency_ms", "prompt_tokens", "completion_tokens", "cost", "attempts", "outcome",
-    "error",
+    "error", "prompt_chars", "input_chars",
 )  # fmt: skip
 _REPLY_COLUMNS = ("space", "text_hash", "request_key", "reply", "outcome", "started_at")

@@ -98,7 +98,7 @@ class ModelExtractor:
                 try:
                     found[at] = failed.get(passage.passage_id) or self._read(calls, passage)
                 except _Wanted as wanted:
-                    questions.append(Question(passage.passage_id, passage.text_hash, wanted.request))
+                    questions.append(Question(passage.passage_id, passage.text_hash, wanted.request, len(passage.text)))
                     continue
                 except MemlakeError as error:
                     found[at] = error

@@ -7,45 +7,15 @@ earlier one of the same pair; ``undone`` takes both back.
 
 from __future__ import annotations
 
-import getpass
 import json
-from datetime import UTC, datetime
 
 import polars as pl
 
-from derivation.lake import Lake, exclusive
-from errors import InvalidQuery
-from warehouse.database import bump_generation
-from warehouse.files import append_line
 from warehouse.layout import LakeLayout
 
 MERGE, SPLIT, UNDONE = "merge", "split", "undone"
 
 _SCHEMA = {"left_id": pl.String, "right_id": pl.String, "verdict": pl.String, "number": pl.Int64}
-
-
-@exclusive("overriding an entity decision")
-def override(lake: Lake, space: str, one: str, other: str, verdict: str, reason: str = "") -> None:
-    """Note that two entities (by id) are one or are not; the next refresh of the served layers follows.
-
-    Raises:
-        InvalidQuery: they are the same row.
-    """
-    if one == other:
-        raise InvalidQuery("Both names are of one entity.", "Name two entities; memlake graph show tells what each is.")
-    left, right = sorted((one, other))
-    line = {
-        "space": space,
-        "left_id": left,
-        "right_id": right,
-        "verdict": verdict,
-        "reason": reason,
-        "by": getpass.getuser(),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    append_line(lake.layout.overrides, json.dumps(line, ensure_ascii=False))
-    with lake.warehouse.session("noting an override") as connection:
-        bump_generation(connection)
 
 
 def read_overrides(layout: LakeLayout, space: str) -> pl.DataFrame:

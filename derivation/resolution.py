@@ -8,6 +8,7 @@ to run: each new entity is compared with all, once, never all with all.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -152,3 +153,28 @@ def _vectors(connection: Connection, space: str, embedder: str, every: bool) -> 
         return [], np.zeros((0, 0), np.float32)
     values = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
     return rows["owner_id"].to_pylist(), values.reshape(rows.num_rows, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict on two names, for a person."""
+
+    left: str
+    right: str
+    verdict: str
+    method: str
+    score: float
+    reason: str
+
+
+def list_decisions(lake: Lake, space: str, verdict: str | None, limit: int) -> list[Decision]:
+    """Verdicts of a space, those on the most frequent names first; ``verdict`` of ``None`` gives all."""
+    with lake.warehouse.session("reading decisions") as connection:
+        rows = connection.execute(
+            "SELECT l.name, r.name, d.verdict, d.method, d.score, d.reason FROM decisions d"
+            " JOIN entities l ON l.entity_id = d.left_id JOIN entities r ON r.entity_id = d.right_id"
+            " WHERE d.space = $space AND ($verdict IS NULL OR d.verdict = $verdict)"
+            " ORDER BY l.passages + r.passages DESC, l.name, r.name LIMIT $limit",
+            {"space": space, "verdict": verdict, "limit": limit},
+        ).fetchall()
+    return [Decision(*row) for row in rows]

@@ -32,7 +32,7 @@ _MIN_CAP = 10
 """An entity in at most this many passages is kept however small the space is."""
 
 _META = "graph.json"
-_TABLES = ("entity_table", "fact_table")
+_TABLES = ("entity_table", "fact_table", "synonym_table")
 
 SUPERSEDED_WEIGHT = 0.25
 """Of a fact that another has superseded: nothing is deleted on contradiction, and what is outdated weighs less."""
@@ -86,13 +86,12 @@ class CompiledGraph:
     support_indices: NDArray[np.int32]
     support_spans: NDArray[np.int32]
     """Fact-passage pairs as CSR over facts, and ``(pairs, 2)`` the evidence's span in the passage."""
-    synonym_pairs: NDArray[np.int32]
-    """``(synonyms, 2)``: pairs of entities, the lower row first."""
-    synonym_scores: NDArray[np.float32]
     entity_table: pl.DataFrame
     """``entity_id, key, name, kind, aliases``, a row an entity."""
     fact_table: pl.DataFrame
     """``fact_id, predicate, passages, valid_from, valid_until, superseded_by``, a row a fact, by id."""
+    synonym_table: pl.DataFrame
+    """``low, high, method, score``: pairs of entities by their rows, each once."""
     embedder: str
     """What the facts' vectors are of; empty where they have none."""
     fact_vectors: NDArray[np.float32]
@@ -249,7 +248,7 @@ class GraphRows:
     incidence: pl.DataFrame
     """``passage, entity, titled``, each pair once."""
     synonyms: pl.DataFrame
-    """``low, high, score``, each pair once."""
+    """``low, high, method, score``, each pair once."""
     facts: pl.DataFrame
     """``fact_id, subject, predicate, object, passages, valid_from, valid_until, superseded_by``, ascending by id."""
     supports: pl.DataFrame
@@ -286,12 +285,13 @@ def compile_graph(of: GraphRows, parameters: GraphParameters) -> CompiledGraph:
     rows, columns, titled = rows[by_place], columns[by_place], titled[by_place]
     by_entity = np.lexsort((rows, columns))
     name_hashes, name_rows = _names(of.names, renumbered)
-    pairs, scores = _synonyms(of.synonyms, renumbered)
+    synonyms = _synonyms(of.synonyms, renumbered)
+    low, high = _int(synonyms["low"]), _int(synonyms["high"])
     subject, obj = renumbered[subject], renumbered[obj]
     stated_in, weight = _int(of.supports["fact"]), _fact_weights(of.facts)
     edges = [
         Edges(rows, columns + n, specificity[columns]),
-        Edges(pairs[:, 0] + n, pairs[:, 1] + n, scores).where(carries[pairs[:, 0]] & carries[pairs[:, 1]]),
+        Edges(low + n, high + n, synonyms["score"].to_numpy().astype(np.float32)).where(carries[low] & carries[high]),
         Edges(subject + n, obj + n, weight * np.log1p(of.facts["passages"].to_numpy())).where(
             carries[subject] & carries[obj] & (subject != obj)
         ),
@@ -319,10 +319,9 @@ def compile_graph(of: GraphRows, parameters: GraphParameters) -> CompiledGraph:
         support_indptr=_indptr(stated_in, of.facts.height),
         support_indices=_int(of.supports["passage"]).astype(np.int32),
         support_spans=of.supports.select("char_start", "char_end").to_numpy().astype(np.int32),
-        synonym_pairs=pairs.astype(np.int32),
-        synonym_scores=scores,
         entity_table=of.entities[order.tolist()].select("entity_id", "name", "kind", "aliases", key="entity_key"),
         fact_table=of.facts.select("fact_id", "predicate", "passages", "valid_from", "valid_until", "superseded_by"),
+        synonym_table=synonyms,
         embedder=of.embedder,
         fact_vectors=np.asarray(vectors, dtype=np.float32),
     )
@@ -365,13 +364,16 @@ def _names(names: pl.DataFrame, renumbered: NDArray[np.int64]) -> tuple[NDArray[
     return hashes[order], rows[order].astype(np.int32)
 
 
-def _synonyms(synonyms: pl.DataFrame, renumbered: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    low, high = renumbered[_int(synonyms["low"])], renumbered[_int(synonyms["high"])]
-    scores = synonyms["score"].to_numpy().astype(np.float32)
-    both = (low >= 0) & (high >= 0)
-    pairs = np.sort(np.stack([low[both], high[both]], axis=1), axis=1)
-    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    return pairs[order], scores[both][order]
+def _synonyms(synonyms: pl.DataFrame, renumbered: NDArray[np.int64]) -> pl.DataFrame:
+    """``low, high, method, score``, ascending; those of entities that are left out go."""
+    ends = np.stack([renumbered[_int(synonyms["low"])], renumbered[_int(synonyms["high"])]], axis=1)
+    numbered = synonyms.select(
+        pl.Series("low", ends.min(axis=1), dtype=pl.Int32),
+        pl.Series("high", ends.max(axis=1), dtype=pl.Int32),
+        "method",
+        "score",
+    )
+    return numbered.filter(pl.col("low") >= 0).sort("low", "high")
 
 
 def _fact_weights(facts: pl.DataFrame) -> NDArray[np.float32]:

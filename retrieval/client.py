@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 
 from errors import InvalidQuery, ModelError, SettingsError, SnapshotError
 from graph.compiled import CompiledGraph
+from graph.knowledge import KnowledgeGraph
 from memory.embedding import Embedder, open_embedder
 from retrieval.answers import Answerer, Encode, open_answerer
+from retrieval.knowledge import PASSAGE_COLUMNS as KNOWLEDGE_COLUMNS
+from retrieval.knowledge import knowledge_of
 from retrieval.model import CHANNELS, Answer, Filters, Hit
 from retrieval.search import Search, View
 from retrieval.tables import SearchedTable
@@ -208,6 +211,26 @@ class MemoryClient:
     def passages(self) -> list[dict[str, Any]]:
         """Every passage of the snapshot, in no order: id, source, path, place in the document, text and title."""
         return self._view(None).table.columns(PASSAGE_COLUMNS)
+
+    def knowledge(self, as_of: str | date | datetime | None = None) -> KnowledgeGraph:
+        """Entities, facts with their evidence, mentions and synonyms of the snapshot, as tables.
+
+        An entity that is in more passages than ``graph.max_share`` allows has facts, and no mentions.
+        """
+
+        def read(view: View) -> KnowledgeGraph:
+            return knowledge_of(view.graph, view.table.columns(KNOWLEDGE_COLUMNS))
+
+        return self._read(as_of, read)
+
+    def texts(self, ids: Sequence[str], as_of: str | date | datetime | None = None) -> dict[str, tuple[int, str]]:
+        """Where each of these passages begins in its document, and its text."""
+
+        def read(view: View) -> dict[str, tuple[int, str]]:
+            rows = view.table.rows(ids)
+            return {key: (row["char_start"], row["text"]) for key, row in rows.items()}
+
+        return self._read(as_of, read)
 
     def answer(self, question: str, hits: Sequence[Hit], encode: Encode | None = None) -> Answer:
         """Answer from these passages, as :meth:`ask` does from those that it finds itself.

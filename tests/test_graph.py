@@ -97,8 +97,8 @@ def compiled(
                 schema={"passage": pl.UInt32, "entity": pl.UInt32, "titled": pl.Boolean},
             ),
             synonyms=pl.DataFrame(
-                [(*pair, 1.0) for pair in pairs],
-                schema={"low": pl.UInt32, "high": pl.UInt32, "score": pl.Float64},
+                [(*pair, "acronym", 1.0) for pair in pairs],
+                schema={"low": pl.UInt32, "high": pl.UInt32, "method": pl.String, "score": pl.Float64},
                 orient="row",
             ),
             facts=pl.DataFrame(
@@ -185,7 +185,10 @@ class TestCompiling:
         }
         assert by_passage == by_entity == expected
         assert graph.passage_ids() == [passage_id(number) for number in range(rows.passages)]
-        assert set(key_of) == {key for _, key, _ in expected}, "an entity without passages is left out"
+        stated = {rows.keys[end] for fact in rows.facts for end in fact[:2]}
+        assert set(key_of) == {key for _, key, _ in expected} | stated, (
+            "an entity without passages or facts is left out"
+        )
 
     @SOME
     @given(some_rows())

@@ -13,6 +13,7 @@ from pipelines.cli.console import ConfigOption, ExitCode, JsonOption, fail, note
 
 if TYPE_CHECKING:
     from derivation.costs import CostEstimate
+    from derivation.model_costs import ModelCost
     from derivation.planning import BuildPlan
     from pipelines.build import BuildResult
 
@@ -52,10 +53,16 @@ def init(
 
 
 def plan(
-    source: SourceOption = None, retry: RetryOption = False, config: ConfigOption = None, as_json: JsonOption = False
+    source: SourceOption = None,
+    retry: RetryOption = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Read and cut what has changed, to tell the cost of all of it.")
+    ] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Tell what a build would do and cost, without doing it."""
-    from derivation.costs import estimate_cost
+    from derivation.costs import estimate_cost, rehearsed_cost
     from derivation.lake import Lake
     from derivation.planning import plan_build
 
@@ -63,11 +70,12 @@ def plan(
     lake.retry_quarantined = retry
     planned = plan_build(lake, source or ())
     chosen = [lake.settings.source(item.source) for item in planned.sources]
-    cost = None if planned.empty else estimate_cost(lake, chosen)
+    estimate = rehearsed_cost if cost else estimate_cost
+    estimated = None if planned.empty else estimate(lake, chosen)
     if as_json:
-        print_json({**asdict(planned), "empty": planned.empty, "cost": asdict(cost) if cost else None})
+        print_json({**asdict(planned), "empty": planned.empty, "cost": asdict(estimated) if estimated else None})
     else:
-        _print_plan(planned, cost)
+        _print_plan(planned, estimated)
     if any(item.error for item in planned.sources):
         raise typer.Exit(ExitCode.PARTIAL)
 
@@ -160,6 +168,20 @@ def _print_plan(planned: BuildPlan, cost: CostEstimate | None) -> None:
         console.print(f"At the rate of earlier runs that takes about {cost.seconds:,.0f} s.", highlight=False)
     if cost.price is not None:
         console.print(f"At the set price it costs about {cost.price:,.4f}.", highlight=False)
+    if cost.model is not None:
+        _print_model_cost(cost.model)
+        if cost.unread_files:
+            console.print("Files yet to be read are not in this; memlake plan --cost reads them.")
+
+
+def _print_model_cost(cost: ModelCost) -> None:
+    price = "" if cost.price is None else f", about {cost.price:,.4f}"
+    basis = "earlier calls" if cost.measured else "what GPT-3.5 answers, since there were no earlier calls"
+    out().print(
+        f"To extract: {cost.passages:,} passages in {cost.calls:,} calls of about {cost.prompt_tokens:,} prompt and "
+        f"{cost.completion_tokens:,} reply tokens{price} (by {basis}).",
+        highlight=False,
+    )
 
 
 def _print_build(result: BuildResult) -> None:

@@ -51,7 +51,7 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Find passages, each with the exact span that it cites."""
-    client = _client(config, space, snapshot)
+    client = client_of(config, space, snapshot)
     hits = client.search(query, k=k, channels=channel, filters=_filters(source, since, until), as_of=as_of)
     if as_json:
         print_json({"query": query, "hits": [hit.as_record() for hit in hits]})
@@ -76,7 +76,7 @@ def ask(
     """Answer a question with citations, or say that the memory holds no answer."""
     from rich.markup import escape
 
-    answer = _client(config, space, snapshot).ask(question, filters=_filters(source, since, until), as_of=as_of)
+    answer = client_of(config, space, snapshot).ask(question, filters=_filters(source, since, until), as_of=as_of)
     if as_json:
         print_json(answer.as_record())
         return
@@ -93,7 +93,8 @@ def ask(
     console.print(f"[dim]{answer.answered_by}; snapshot {answer.snapshot_id}[/dim]")
 
 
-def _client(config: Path | None, space: str, snapshot: str | None) -> MemoryClient:
+def client_of(config: Path | None, space: str, snapshot: str | None) -> MemoryClient:
+    """The client of a command."""
     from retrieval import MemoryClient
     from warehouse.layout import LakeLayout
 

@@ -101,7 +101,9 @@ CREATE TABLE model_calls (      -- every call of a language model: what it took 
     cost DOUBLE,                -- NULL where no price is set
     attempts INTEGER NOT NULL,
     outcome VARCHAR NOT NULL,
-    error VARCHAR
+    error VARCHAR,
+    prompt_chars BIGINT NOT NULL, -- of what was sent, and of the document in it: what later estimates go by
+    input_chars BIGINT NOT NULL
 );
 
 CREATE TABLE model_replies (    -- the cache: what was paid for once; kept while a passage has the text
@@ -126,5 +128,7 @@ CREATE TABLE model_batches (    -- requests that a provider's batch interface wo
     submitted_at TIMESTAMP NOT NULL,
     most_tokens BIGINT NOT NULL, -- what the request can take at most; a budget counts it until the batch has ended
     most_cost DOUBLE NOT NULL,
+    prompt_chars BIGINT NOT NULL,
+    input_chars BIGINT NOT NULL,
     PRIMARY KEY (batch_id, request_key)
 );
