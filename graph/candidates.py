@@ -19,14 +19,18 @@ from graph.normalise import normalise
 PAIRS = {"left_id": pl.String, "right_id": pl.String, "method": pl.String, "score": pl.Float64}
 """Columns of candidate pairs; ``score`` in (0, 1] compares pairs of one method only."""
 
+EXACT_KINDS = frozenset({"date", "identifier"})
+"""Kinds of mentions whose keys are canonical: the same only where their keys are equal."""
+
 _SLACK = 1e-4
 """How far below the threshold a float32 product may be and is still measured anew in float64."""
 
 _SPACING = re.compile(r"[\s_]+")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _NUMBER = re.compile(r"\d+|[^\W\d_]+")
-_ROMAN = re.compile(r"(?=[ivx])x{0,3}(?:ix|iv|v?i{0,3})", re.IGNORECASE)
-_ROMAN_VALUES = {"i": 1, "v": 5, "x": 10}
+_ROMAN = re.compile(r"(?=[ivxlc])c{0,3}(?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3})", re.IGNORECASE)
+_ROMAN_VALUES = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
+_LONE_NUMERALS = frozenset("IVXivx")
 _CARDINALS = "one two three four five six seven eight nine ten eleven twelve".split()
 _ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
 _NUMBER_WORDS = {word: str(at) for words in (_CARDINALS, _ORDINALS) for at, word in enumerate(words, 1)}
@@ -42,9 +46,14 @@ def spelling(name: str) -> str:
     return _SPACING.sub("", normalise(name.replace("&", " and ")))
 
 
+def letters(kind: str, key: str, name: str) -> str:
+    """The :func:`spelling` of an entity; of a date or an identifier that of its key, which says more than its name."""
+    return spelling(key if kind in EXACT_KINDS else name)
+
+
 @lru_cache(maxsize=65536)
 def numbers(name: str) -> tuple[str, ...]:
-    """The numbers in a name, in order: digits, Roman numerals up to XXXIX, number words and ordinals up to twelve.
+    """The numbers in a name, in order: digits, Roman numerals below CD, number words and ordinals up to twelve.
 
     A lone I, V or X counts behind the first word, where it is a capital or ends the name.
 
@@ -59,7 +68,9 @@ def numbers(name: str) -> tuple[str, ...]:
             found.append(word)
         elif low in _NUMBER_WORDS:
             found.append(_NUMBER_WORDS[low])
-        elif _ROMAN.fullmatch(word) and (len(word) > 1 or (at and (word.isupper() or at == len(words) - 1))):
+        elif _ROMAN.fullmatch(word) and (
+            len(word) > 1 or (at and word in _LONE_NUMERALS and (word.isupper() or at == len(words) - 1))
+        ):
             found.append(str(_roman(low)))
     return tuple(found)
 
@@ -76,7 +87,8 @@ def same_key(entities: pl.DataFrame) -> pl.DataFrame:
 
 def spelled_alike(entities: pl.DataFrame) -> pl.DataFrame:
     """Pairs of different keys and one :func:`spelling`, as :data:`PAIRS` with method ``spelling``."""
-    spelt = pl.Series("spelling", [spelling(name) for name in entities["name"]], dtype=pl.String)
+    rows = entities.select("kind", "entity_key", "name").iter_rows()
+    spelt = pl.Series("spelling", [letters(*row) for row in rows], dtype=pl.String)
     named = entities.select("entity_id", "entity_key").with_columns(spelt).filter(pl.col("spelling") != "")
     return _alike(named, "spelling", "spelling", pl.col("entity_key") != pl.col("entity_key_right"))
 
@@ -154,7 +166,7 @@ def _near(
     """Rows of `new` and of `old` whose cosine may reach the threshold, block by block."""
     for first in range(0, len(new), block):
         ahead = _unit(new[first : first + block])
-        for second in range(0, len(old), block):
+        for second in range(first if old is new else 0, len(old), block):
             rows, columns = np.nonzero(ahead @ _unit(old[second : second + block]).T >= threshold)
             if len(rows):
                 yield rows + first, columns + second

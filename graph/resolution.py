@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import polars as pl
 from rapidfuzz.fuzz import ratio
 
-from graph.candidates import PAIRS, numbers, same_key, spelled_alike, spelling, stated
+from graph.candidates import EXACT_KINDS, PAIRS, letters, numbers, same_key, spelled_alike, stated
 
 CODE_VERSION = "1"
 
@@ -27,7 +27,7 @@ _METHODS = {"key": 0, "spelling": 1, "acronym": 2, "alias": 3, "embedding": 4, "
 NAME_RATIO = 0.92
 """Near vectors merge names that are at least so much alike (rapidfuzz's ratio of the keys, in [0, 1]) …"""
 WORD_RATIO = 0.8
-"""… and word by word so much, each with the same first letter: not North and South, not Hepatitis A and B."""
+"""… and word by word so much: not North and South, not Hepatitis A and B."""
 
 SHARED_CONTEXT = 0.1
 """Contexts agree where so large a share of the smaller one is in the other one."""
@@ -38,7 +38,7 @@ _ALONE = frozenset({"person", "date", "number", "quantity"})
 """Types that contradict every other type; a place contradicts all but an organisation (a country may be both)."""
 _NEUTRAL = frozenset({"other", "unknown", "misc"})
 _EXACT = frozenset({"date", "number", "quantity", "identifier"})
-"""Types and kinds of entities that are the same only where their keys are equal."""
+"""Types of entities that are the same only where their keys are equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class _Entity:
     name: str
     type: str
     exact: bool
+    letters: str
 
     @property
     def words(self) -> list[str]:
@@ -128,8 +129,9 @@ def _entities(entities: pl.DataFrame, wanted: set[str]) -> dict[str, _Entity]:
     for entity, key, name, kind, type_ in rows.select("entity_id", "entity_key", "name", "kind", "type").iter_rows():
         kept = type_.casefold().replace("organization", "organisation")
         kept = "" if kept in _NEUTRAL else kept
-        exact = kind in _EXACT or kept in _EXACT or not any(ch.isalpha() for ch in name)
-        known[entity] = _Entity(key, name, kept or ("date" if kind == "date" else ""), exact)
+        exact = kind in EXACT_KINDS or kept in _EXACT or not any(ch.isalpha() for ch in name)
+        type_ = kept or ("date" if kind == "date" else "")
+        known[entity] = _Entity(key, name, type_, exact, letters(kind, key, name))
     return known
 
 
@@ -143,7 +145,7 @@ def _verdict(known: dict[str, _Entity], evidence: _Evidence, method: str, one: s
         if a.type == b.type or (a.exact and b.exact):
             return SAME, "equal keys"
         return _by_context(evidence, one, other)
-    spelt = spelling(a.name) == spelling(b.name)
+    spelt = a.letters == b.letters
     said = method in ("acronym", "alias")
     if a.exact or b.exact:
         return (SIMILAR, "an identifier, written otherwise") if spelt or said else (DIFFERENT, "identifiers differ")
@@ -155,6 +157,8 @@ def _verdict(known: dict[str, _Entity], evidence: _Evidence, method: str, one: s
         return SIMILAR, "a part of a name"
     if method == "acronym" and evidence.rivals.get((one, other)) and not evidence.tells(one, other):
         return SIMILAR, "an acronym of several names"
+    if method == "acronym" and b.name[:1].islower():
+        return SIMILAR, "an acronym of common words"
     if said:
         return SAME, f"stated {method}"
     if not _letters_agree(a, b):
@@ -196,13 +200,22 @@ def _part_of_name(a: _Entity, b: _Entity) -> bool:
 
 
 def _letters_agree(a: _Entity, b: _Entity) -> bool:
-    """Whether names differ by no more than a variant of spelling; a plural is another name."""
+    """Whether names differ by no more than variants of spelling, which are within words.
+
+    What differs at the end of a word is its inflection, and another name: a plural, Austria and Austrian.
+    """
     left, right = a.words, b.words
-    if len(left) != len(right) or [word.rstrip("s") for word in left] == [word.rstrip("s") for word in right]:
-        return False
-    return ratio(a.key, b.key) >= 100 * NAME_RATIO and all(
-        one[0] == other[0] and ratio(one, other) >= 100 * WORD_RATIO for one, other in zip(left, right, strict=True)
+    return (
+        len(left) == len(right)
+        and ratio(a.key, b.key) >= 100 * NAME_RATIO
+        and all(one == other or _one_word(one, other) for one, other in zip(left, right, strict=True))
     )
+
+
+def _one_word(one: str, other: str) -> bool:
+    inflected = one.startswith(other) or other.startswith(one)
+    ends = (one[0], one[-1]) == (other[0], other[-1])
+    return ends and not inflected and ratio(one, other) >= 100 * WORD_RATIO
 
 
 def _overlaps(pairs: pl.DataFrame, entities: pl.DataFrame, contexts: pl.DataFrame) -> dict[tuple[str, str], float]:
@@ -259,7 +272,7 @@ def _rivals(pairs: pl.DataFrame, acronyms: pl.DataFrame, known: dict[str, _Entit
 
 def _one_name(a: _Entity, b: _Entity) -> bool:
     """Whether two long forms are one name, so that an acronym of both is not ambiguous."""
-    return a.numbers == b.numbers and (spelling(a.name) == spelling(b.name) or _letters_agree(a, b))
+    return a.numbers == b.numbers and (a.letters == b.letters or _letters_agree(a, b))
 
 
 def _conflicts(known: dict[str, _Entity], same: Iterable[tuple[str, str]]) -> list[tuple[tuple[str, str], str]]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graph.candidates import neighbours, numbers, spelling
+from graph.candidates import neighbours, numbers, spelled_alike, spelling
 from graph.clusters import CLUSTERS, clusters
 from graph.normalise import normalise
 from graph.resolution import DECISIONS, decide
@@ -111,6 +111,8 @@ def test_numbers_are_read_from_digits_numerals_words_and_ordinals() -> None:
     assert numbers("Henry VIII") == ("8",)
     assert numbers("Louis XIV") == ("14",)
     assert numbers("Malcolm X") == ("10",)
+    assert (numbers("LX Legislature"), numbers("LXI Legislature")) == (("60",), ("61",))
+    assert numbers("Hepatitis C") == ()
     assert numbers("1,000 Islands") == ("1000",)
     assert numbers("3.5") != numbers("35")
     assert numbers("I, Robot") == numbers("Roe v. Wade") == numbers("Vivid") == ()
@@ -150,6 +152,9 @@ def test_contradicting_types_are_kept_apart(how: str, type_: str, other: str) ->
 def test_dates_and_identifiers_are_the_same_only_where_their_keys_are_equal() -> None:
     assert verdict_of(("2019", "date", ""), ("2019", "date", "date"), "") == "same"
     assert verdict_of(("May 2019", "date", ""), ("Mai 2019", "date", ""), "near") == "different"
+    days = entity_table(("July 2013", "date", ""), ("17 July 2013", "date", ""))
+    days = days.with_columns(entity_key=pl.Series(["2013-07", "2013-07-17"]), name=pl.lit("July 2013"))
+    assert spelled_alike(days).is_empty()
     assert verdict_of(("user_name", "identifier", ""), ("username", "identifier", ""), "") == "similar"
     assert verdict_of(("parse_url", "identifier", ""), ("parse_uri", "identifier", ""), "near") == "different"
 
@@ -164,6 +169,9 @@ def test_near_names_are_merged_only_where_their_letters_nearly_agree() -> None:
     ("one", "other"),
     [
         ("New York Giant", "New York Giants"),
+        ("South American Library", "South America Library"),
+        ("British Overseas Territory", "British Overseas Territories"),
+        ("Alexander Winterbottom", "Alexandra Winterbottom"),
         ("East Virginia State University", "West Virginia State University"),
         ("John F. Kennedy Memorial Library", "John G. Kennedy Memorial Library"),
         ("Hepatitis Virus Research Group A", "Hepatitis Virus Research Group B"),
@@ -201,6 +209,10 @@ def test_an_acronym_of_one_name_is_merged_and_of_two_names_with_neither() -> Non
         (who, health): "same",
         tuple(sorted((who, band))): "similar",
     }
+
+
+def test_an_acronym_of_common_words_is_at_most_similar() -> None:
+    assert verdict_of(("US", "acronym", ""), ("up first prize", "name", ""), "acronyms") == "similar"
 
 
 def test_two_spellings_of_a_long_form_do_not_make_an_acronym_ambiguous() -> None:
