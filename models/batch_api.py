@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from errors import MemlakeError, ModelError, ModelUnavailable
 from models.chat import Call, ChatRequest, ModelSpec, Outcome, Reply, Usage, request_body, request_key
 from models.endpoint import endpoint_errors, open_endpoint, scrub
-from models.failures import Failure, of_status, refusal
+from models.failures import Failure, of_status, refusal, without_choices
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -194,7 +194,9 @@ def _result(spec: ModelSpec, batch: Batch, line: Mapping[str, Any], latency_ms: 
             return refusal(spec, finish_reason == "content_filter")
         return Reply(str(message.get("content") or ""), _usage(line), finish_reason, latency_ms, 1)
     error = line.get("error") or body.get("error") or {}
-    if status not in (None, 200):
+    if status == 200:
+        return without_choices(spec)
+    if status is not None:
         return of_status(spec, int(status), error.get("code"), error.get("param"), error.get("message"))
     return _unanswered(spec, batch)
 

@@ -1,8 +1,8 @@
 """Reading JSON as language models write it, where it has one meaning only.
 
-It takes trailing commas, single quotes, Python's ``True``, ``False`` and ``None``, and a text that ends too early:
-then the incomplete last item of the outermost array goes, so that every item that is left is whole. Anything else is an
-error: nothing is guessed, nothing is evaluated.
+It takes trailing commas, single quotes, Python's ``True``, ``False`` and ``None``, and a text that ends too early: then
+missing brackets are closed, and the incomplete last item of the outermost array goes, so that every item that is left
+is whole. Anything else is an error: nothing is guessed, nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 _DEEPEST = 64
 _SPACE = re.compile(r"\s*")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,300})(?:\.\d+)?(?:[eE][+-]?\d{1,3})?")
+_NUMERIC = re.compile(r"[-+.\deE]+")
 _WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 _WORD = re.compile(r"[A-Za-z]+")
 _DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -29,7 +30,7 @@ def read_lenient(text: str, start: int = 0) -> tuple[Any, int, bool]:
     """The value that begins at ``start``, where it ends, and whether it was cut off.
 
     Raises:
-        ValueError: it is not JSON, not even nearly; or it was cut off outside of any array.
+        ValueError: it is not JSON, not even nearly; or it was cut off within a value that is no item of an array.
     """
     reader = _Reader(text, start)
     try:
@@ -63,7 +64,7 @@ class _Reader:
     def _object(self, depth: int, arrays: int) -> dict[str, Any]:
         members: dict[str, Any] = {}
         self.at += 1
-        while self._peek() != "}":
+        while not self._ends_between(members, arrays) and self._peek() != "}":
             if self._peek() not in "\"'":
                 raise ValueError("a key is not a string")
             key = self._string()
@@ -71,10 +72,17 @@ class _Reader:
                 raise ValueError("a key stands twice in one object")
             self._expect(":")
             members[key] = self.value(depth + 1, arrays)
-            if self.cut or not self._more("}"):
+            if self.cut or self._ends_between(members, arrays) or not self._more("}"):
                 return members
         self.at += 1
         return members
+
+    def _ends_between(self, members: dict[str, Any], arrays: int) -> bool:
+        """Whether the text ends behind whole members of an object that is no item, which may stay as they are."""
+        found = _SPACE.match(self._text, self.at)
+        if found and found.end() == len(self._text) and members and not arrays:
+            self.cut = True
+        return self.cut
 
     def _array(self, depth: int, arrays: int) -> list[Any]:
         items: list[Any] = []
@@ -122,10 +130,8 @@ class _Reader:
         return _WORDS[word]
 
     def _number(self) -> int | float:
-        found = _NUMBER.match(self._text, self.at)
-        if found is None:
-            if self._text[self.at :] == "-":
-                raise _CutOff
+        found = _NUMERIC.match(self._text, self.at)
+        if found is None or not (found.end() == len(self._text) or _NUMBER.fullmatch(found[0])):
             raise ValueError("a value is not of JSON")
         if found.end() == len(self._text):
             raise _CutOff
