@@ -6,8 +6,10 @@ ended, every request of it has either a reply or an error, also when the batch e
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from errors import MemlakeError, ModelError, ModelUnavailable
 from models.chat import Call, ChatRequest, ModelSpec, Outcome, Reply, Usage, request_body, request_key
 from models.endpoint import endpoint_errors, open_endpoint, scrub
-from models.failures import Failure, of_status, refusal, without_choices
+from models.failures import Failure, of_status, refusal, unreadable, without_choices
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -30,6 +32,8 @@ MAX_BYTES = 200_000_000
 
 _ENDPOINT: Final = "/v1/chat/completions"
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+_IN_VAIN = frozenset({"failed", "expired", "cancelling", "cancelled"})
+_TAG = "memlake_requests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +106,27 @@ def submit(spec: ModelSpec, requests: Sequence[ChatRequest]) -> BatchHandle:
     client = _open(spec)
     with endpoint_errors(spec.model, "the model"):
         uploaded = client.files.create(file=("requests.jsonl", content), purpose="batch")
-        batch = client.batches.create(input_file_id=uploaded.id, endpoint=_ENDPOINT, completion_window="24h")
-    prompts = {key: (request.prompt.name, request.prompt.version) for key, request in by_key.items()}
-    return BatchHandle(batch.id, spec.model, datetime.now(UTC).isoformat(), prompts)
+        batch = client.batches.create(
+            input_file_id=uploaded.id, endpoint=_ENDPOINT, completion_window="24h", metadata={_TAG: _tag(by_key)}
+        )
+    return _handle(spec, batch, by_key)
+
+
+def find(spec: ModelSpec, requests: Sequence[ChatRequest]) -> BatchHandle | None:
+    """The newest batch of exactly these requests that is under way or completed, if the endpoint knows one.
+
+    For whoever may have died between submitting a batch and noting its handle: it need not be paid for again.
+
+    Raises:
+        ModelError: the endpoint refuses to list batches.
+        ModelUnavailable: the endpoint did not answer.
+    """
+    by_key = {request_key(spec, request): request for request in requests}
+    with endpoint_errors(spec.model, "the model"):
+        for batch in _open(spec).batches.list(limit=100):  # goes on to further pages by itself; the newest come first
+            if (batch.metadata or {}).get(_TAG) == _tag(by_key) and batch.status not in _IN_VAIN:
+                return _handle(spec, batch, by_key)
+    return None
 
 
 def poll(spec: ModelSpec, handle: BatchHandle, discount: float = BATCH_DISCOUNT) -> Pending | Done:
@@ -135,14 +157,27 @@ def cancel(spec: ModelSpec, handle: BatchHandle) -> None:
         _open(spec).batches.cancel(handle.batch_id)
 
 
+def _handle(spec: ModelSpec, batch: Batch, by_key: Mapping[str, ChatRequest]) -> BatchHandle:
+    prompts = {key: (request.prompt.name, request.prompt.version) for key, request in by_key.items()}
+    return BatchHandle(batch.id, spec.model, datetime.fromtimestamp(batch.created_at, UTC).isoformat(), prompts)
+
+
+def _tag(keys: Iterable[str]) -> str:
+    """Names a set of requests."""
+    return hashlib.blake2b(" ".join(sorted(keys)).encode(), digest_size=16).hexdigest()
+
+
 def _open(spec: ModelSpec) -> OpenAI:
     return open_endpoint(spec.base_url, spec.timeout_seconds, retries=0)
 
 
-def _lines(client: OpenAI, file_id: str | None) -> list[dict[str, Any]]:
-    if file_id is None:
-        return []
-    return [json.loads(line) for line in client.files.content(file_id).text.split("\n") if line.strip()]
+def _lines(client: OpenAI, file_id: str | None) -> Iterator[dict[str, Any]]:
+    """The objects of a result file; a line that is none is passed over, so that it does not cost the others."""
+    for line in client.files.content(file_id).text.split("\n") if file_id else []:
+        with suppress(ValueError):
+            value = json.loads(line)
+            if isinstance(value, dict):
+                yield value
 
 
 def _done(
@@ -159,8 +194,13 @@ def _done(
         key = str(line.get("custom_id"))
         if key not in handle.prompts or key in calls:
             continue
-        usage = _usage(line)
-        result = _result(spec, batch, line, latency)
+        usage = Usage()
+        result: Reply | Failure
+        try:
+            usage = _usage(line)
+            result = _result(spec, batch, line, latency)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            result = unreadable(spec)
         if isinstance(result, Failure):
             errors[key], outcome, brief = result.error, result.outcome, result.brief
         else:

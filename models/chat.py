@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from errors import MemlakeError
+from errors import MemlakeError, ModelError
 from models.prompts import Prompt
 
 Structured = Literal["auto", "always", "never"]
@@ -40,6 +40,13 @@ class ModelSpec:
     """HTTP requests for one reply at most, the first included."""
     price_prompt_per_million: float | None = None
     price_completion_per_million: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1 or self.attempts < 1:
+            raise ModelError(
+                f"{self.model} is to be asked {self.concurrency} requests at a time, {self.attempts} times each.",
+                "Set both to 1 or more.",
+            )
 
     @property
     def priced(self) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from errors import BudgetExhausted, MemlakeError
+from errors import BudgetExhausted, MemlakeError, ModelUnavailable
 from models.backoff import Backoff
 from models.budget import Budget, Reservation, prompt_bound
 from models.chat import Call, ChatRequest, Exchange, ModelSpec, Outcome, Reply, Usage, request_body
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
 
 _DEFAULT_BACKOFF = Backoff()
+
+_DOWN_AFTER = 10
+"""Requests without a reply, one after another and each after all its attempts, for the endpoint to be taken as down."""
+
+_LONGEST_CONNECT_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -104,13 +109,16 @@ class ChatClient:
 
         Raises:
             ModelError: the settings are wrong (a key, a model, a parameter); what is under way is dropped.
-            ModelUnavailable: there is no route to the endpoint; errors of single requests are in their exchanges.
+            ModelUnavailable: there is no route to the endpoint, or it is down; what else befalls a request is in its
+                exchange.
             BudgetExhausted: the next attempt could exceed a limit; what is under way was finished and taken.
         """
         waiting = iter(requests)
+        unanswered = 0
         exhausted: list[BudgetExhausted] = []
 
         async def work(connection: AsyncOpenAI) -> None:
+            nonlocal unanswered
             while not exhausted and (request := next(waiting, None)) is not None:
                 exchange, stop = await self._exchange(connection, request)
                 if exchange is not None:
@@ -119,6 +127,10 @@ class ChatClient:
                     exhausted.append(stop)
                 elif stop is not None:
                     raise stop
+                elif exchange is not None:
+                    unanswered = unanswered + 1 if isinstance(exchange.error, ModelUnavailable) else 0
+                    if exchange.error is not None and unanswered >= _DOWN_AFTER:
+                        raise exchange.error
 
         async with self._connected() as connection:
             try:
@@ -135,8 +147,10 @@ class ChatClient:
         """The ``openai`` client; its connections belong to the event loop, so that each run has its own."""
         import openai
 
+        longest = self.spec.timeout_seconds
+        timeout = openai.Timeout(longest, connect=min(longest / 2, _LONGEST_CONNECT_SECONDS))
         connection = openai.AsyncOpenAI(
-            api_key=endpoint_key(), base_url=self.spec.base_url, timeout=self.spec.timeout_seconds, max_retries=0
+            api_key=endpoint_key(), base_url=self.spec.base_url, timeout=timeout, max_retries=0
         )
         self._settled = asyncio.Event()
         async with connection:
@@ -174,8 +188,7 @@ class ChatClient:
         Raises:
             BudgetExhausted: it was not sent.
         """
-        bound = prompt_bound(self.spec, request, self._count), request.max_tokens or self.spec.max_tokens
-        reservation = await self._reserve(*bound) if self._budget else None
+        reservation = await self._reserve(self._budget, request) if self._budget else None
         answer = None
         tally.sent += 1
         try:
@@ -191,16 +204,16 @@ class ChatClient:
                 self._settled.set()
         return answer
 
-    async def _reserve(self, prompt_tokens: int, completion_tokens: int) -> Reservation:
+    async def _reserve(self, budget: Budget, request: ChatRequest) -> Reservation:
         """Put an attempt's budget aside, once those under way have given back what they do not need.
 
         Raises:
             BudgetExhausted: nothing is under way, and it does not suffice.
         """
-        assert self._budget is not None
+        prompt_tokens = prompt_bound(self.spec, request, self._count)
         while True:
             try:
-                reservation = self._budget.reserve(prompt_tokens, completion_tokens)
+                reservation = budget.reserve(prompt_tokens, request.max_tokens or self.spec.max_tokens)
             except BudgetExhausted:
                 if not self._reserved:
                     raise

@@ -57,25 +57,30 @@ def classify(error: Exception, spec: ModelSpec, reached: bool) -> Failure | None
     """
     import openai
 
+    # By name: the client works over several libraries, whose classes are called alike.
+    unsent = type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout", "UnsupportedProtocol")
+    if isinstance(error, openai.APIConnectionError) and unsent:
+        if reached:
+            return _passing(Outcome.UNAVAILABLE, spec, "the connection was refused")
+        unavailable = ModelUnavailable(
+            f"There is no route to the endpoint of {spec.model}.", "Check its base_url, and that it is running."
+        )
+        return Failure(Outcome.UNAVAILABLE, unavailable, "no route to the endpoint", fatal=True)
     if isinstance(error, (TimeoutError, openai.APITimeoutError)):
-        said = f"no answer within {spec.timeout_seconds:g} s"
-        return _passing(Outcome.TIMEOUT, spec, said, unreported=True)
+        return _passing(Outcome.TIMEOUT, spec, f"no answer within {spec.timeout_seconds:g} s", unreported=True)
     if isinstance(error, openai.APIConnectionError):
-        # By name: the client works over several libraries, whose classes are called alike.
-        unsent = type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout", "UnsupportedProtocol")
-        if unsent and not reached:
-            unavailable = ModelUnavailable(
-                f"There is no route to the endpoint of {spec.model}.", "Check its base_url, and that it is running."
-            )
-            return Failure(Outcome.UNAVAILABLE, unavailable, "no route to the endpoint", fatal=True)
-        said = "the connection was refused" if unsent else "the connection broke"
-        return _passing(Outcome.UNAVAILABLE, spec, said, unreported=not unsent)
+        return _passing(Outcome.UNAVAILABLE, spec, "the connection broke", unreported=True)
     if isinstance(error, openai.APIStatusError):
         asked = asked_pause(error.response.headers)
         return of_status(spec, error.status_code, error.code, error.param, error.message, asked)
     if isinstance(error, (openai.APIError, ValueError, TypeError, AttributeError, LookupError)):
-        return _passing(Outcome.UNAVAILABLE, spec, "the reply is not of OpenAI's protocol", unreported=True)
+        return unreadable(spec)
     return None
+
+
+def unreadable(spec: ModelSpec) -> Failure:
+    """A response that is not of the protocol."""
+    return _passing(Outcome.UNAVAILABLE, spec, "the reply is not of OpenAI's protocol", unreported=True)
 
 
 def without_choices(spec: ModelSpec) -> Failure:

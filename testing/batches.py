@@ -82,6 +82,11 @@ class Batches:
         self._batches[batch_id] = _Batch(body["input_file_id"], body["endpoint"], metadata=body.get("metadata") or {})
         return self._batch_object(batch_id)
 
+    def listed(self) -> dict[str, Any]:
+        """All batches on one page, the newest first; they do not move."""
+        found = [self._batch_object(batch_id) for batch_id in reversed(list(self._batches))]
+        return {"object": "list", "data": found, "has_more": False}
+
     def look(self, batch_id: str) -> dict[str, Any] | None:
         """Let a batch move on, and say where it is; ``None`` where there is none."""
         with self._lock:

@@ -195,7 +195,9 @@ class OpenAIServer:
             models = [{"id": "test-model", "object": "model", "created": 1, "owned_by": "tests"}]
             return 200, {"object": "list", "data": models}
         found: dict[str, Any] | bytes | None = None
-        match path.removeprefix("/v1/").split("/"):
+        match path.partition("?")[0].removeprefix("/v1/").split("/"):
+            case ["batches"]:
+                found = self.batches.listed()
             case ["files", file_id, "content"]:
                 found = self.batches.content(file_id)
             case ["files", file_id]:

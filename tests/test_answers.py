@@ -312,6 +312,7 @@ class TestOpenAIAnswerer(AnswererConformance):
             ask(a_model(server))
         assert "OPENAI_API_KEY" in caught.value.remedy
         assert len(server.requests) == 1, "a lasting error is not retried"
+        assert "test-key" not in str(caught.value), "the endpoint repeats it"
 
     @pytest.mark.parametrize("fault", [Fault.RATE_LIMITED, Fault.SERVER_ERROR])
     def test_a_passing_fault_is_retried(self, server: OpenAIServer, fault: Fault) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from errors import ModelError, ModelUnavailable, Refused
-from models.batch_api import BatchHandle, Done, Pending, cancel, poll, submit
+from models.batch_api import BatchHandle, Done, Pending, cancel, find, poll, submit
 from models.chat import ChatRequest, ModelSpec, Outcome, request_body, request_key
 from models.fencing import fence
 from models.prompts import Prompt
+from testing.batches import Batches
 from testing.faults import Fault
 from testing.server import OpenAIServer
 
@@ -93,6 +94,19 @@ def test_a_later_process_polls_with_the_handle_alone(server: OpenAIServer) -> No
     assert len(finish(spec, handle).replies) == 4, "it can be polled again"
 
 
+def test_a_batch_whose_handle_was_lost_is_found_by_its_requests(server: OpenAIServer) -> None:
+    spec = a_spec(server)
+    assert find(spec, requests()) is None
+    submit(spec, requests(TEXTS[:2]))
+    older, handle = submit(spec, requests()), submit(spec, requests())
+    assert find(spec, requests(TEXTS[::-1])) == handle
+    cancel(spec, handle)
+    assert find(spec, requests()) == older
+    finish(spec, older)
+    assert find(spec, requests()) == older, "its results can still be read"
+    assert find(replace(spec, seed=7), requests()) is None
+
+
 def test_calls_are_recorded_at_half_the_price(server: OpenAIServer) -> None:
     spec = a_spec(server)
     done = finish(spec, submit(spec, requests()))
@@ -142,6 +156,27 @@ class TestErrors:
         done = finish(spec, submit(spec, requests()))
         assert done.replies[key_of(spec, TEXTS[2])].finish_reason == "length"
         assert done.calls[key_of(spec, TEXTS[2])].outcome is Outcome.CUT_OFF
+
+    def test_lines_that_cannot_be_read_cost_their_own_requests_only(
+        self, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        spec = a_spec(server)
+        handle = submit(spec, requests())
+        keys = list(handle.prompts)
+        whole = Batches.content
+
+        def spoilt(batches: Batches, file_id: str) -> bytes | None:
+            lines = [json.loads(line) for line in (whole(batches, file_id) or b"").splitlines()]
+            by_key = {line["custom_id"]: line for line in lines}
+            by_key[keys[0]]["response"]["body"]["choices"] = [7]
+            by_key[keys[1]]["response"]["body"]["usage"] = {"prompt_tokens": "x"}
+            by_key[keys[2]]["custom_id"] = "of another"
+            return b"\n".join(json.dumps(line).encode() for line in lines) + b"\nnot JSON\n[]\n"
+
+        monkeypatch.setattr(Batches, "content", spoilt)
+        done = finish(spec, handle)
+        assert set(done.replies) == {keys[3]}
+        assert {type(error) for error in done.errors.values()} == {ModelUnavailable}
 
     def test_what_a_batch_did_before_it_expired_is_kept(self, server: OpenAIServer) -> None:
         server.batches.ends = "expired"

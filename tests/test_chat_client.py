@@ -30,6 +30,7 @@ from models.backoff import Backoff, asked_pause
 from models.budget import Budget, Limits, prompt_bound
 from models.chat import Call, ChatRequest, Exchange, ModelSpec, Outcome, Usage, request_body, request_key
 from models.client import ChatClient
+from models.failures import classify
 from models.fencing import fence
 from models.prompts import Prompt
 from models.structured import parse_reply, strict_schema
@@ -387,6 +388,28 @@ class TestLastingErrors:
             a_client(server).complete(a_request())
         assert "base_url" in caught.value.remedy
 
+    def test_no_answer_to_the_first_connection_is_no_route(self, server: OpenAIServer) -> None:
+        import httpx2
+        import openai
+
+        error = openai.APITimeoutError(httpx2.Request("POST", server.url))
+        error.__cause__ = httpx2.ConnectTimeout("silence")
+        first, later = classify(error, a_spec(server), False), classify(error, a_spec(server), True)
+        assert first is not None
+        assert later is not None
+        assert (first.fatal, first.retry, first.unreported) == (True, False, False)
+        assert (later.fatal, later.retry, later.unreported) == (False, True, False)
+
+    @pytest.mark.parametrize("fault", [Fault.SERVER_ERROR, Fault.CUT_CONNECTION])
+    def test_an_endpoint_that_answers_nobody_any_more_is_down(self, server: OpenAIServer, fault: Fault) -> None:
+        client = a_client(server, attempts=2, concurrency=2)
+        assert client.complete(a_request()).reply
+        server.faults.every(1, fault)
+        taken: list[Exchange] = []
+        with pytest.raises(ModelUnavailable, match="gave no reply"):
+            client.complete_all([a_request()] * 200, taken.append)
+        assert len(taken) == 10
+
     def test_without_a_key_nothing_is_asked(self, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> None:
         client = a_client(server)
         monkeypatch.delenv("OPENAI_API_KEY")
@@ -549,6 +572,12 @@ class TestKeys:
         same = replace(a_request(), max_tokens=self.SPEC.max_tokens)
         assert request_key(self.SPEC, same) == request_key(self.SPEC, a_request())
         assert request_body(self.SPEC, same, True) == request_body(self.SPEC, a_request(), True)
+
+
+@pytest.mark.parametrize("wrong", [{"concurrency": 0}, {"attempts": 0}])
+def test_settings_that_would_ask_nothing_are_an_error(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ModelError, match="0"):
+        ModelSpec("m", **wrong)
 
 
 def test_a_call_is_a_row_of_plain_values(server: OpenAIServer) -> None:
