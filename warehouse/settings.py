@@ -100,7 +100,7 @@ class EmbeddingSettings(Section):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="bfloat16 is faster on processors that have it; part of the identity."
     )
-    batch_size: int = Field(32, ge=1, description="Texts encoded at once, after sorting by length.")
+    batch_size: int = Field(128, ge=1, description="Texts encoded at once, at most; fewer of long ones.")
     base_url: str | None = Field(None, description="For openai: the endpoint; the key comes from OPENAI_API_KEY.")
     dimensions: int | None = Field(None, gt=0, description="For openai and hashing: the length of a vector.")
     price_per_million_tokens: float | None = Field(
