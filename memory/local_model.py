@@ -37,7 +37,10 @@ class LocalModel:
     def __init__(self, model: SentenceTransformer, batch_size: int) -> None:
         import torch
 
+        from memory.packed_linear import pack_linear_layers
+
         self._model = model.eval()
+        pack_linear_layers(self._model)
         self._batch_size = batch_size
         self._processors = torch.get_num_threads()
         self._prompt = model.prompts.get(model.default_prompt_name) if model.default_prompt_name else None
