@@ -1,8 +1,9 @@
 """The compiled graph of one space: CSR arrays that memory-map, and the tables that name their nodes.
 
 Passages and entities are nodes. Three kinds of edges, each from a typed table with a unique key, are weighted here, at
-compile time: a passage mentions an entity (by inverse document frequency), two entities are the ends of a fact (by the
-number of passages that state it), two entities are synonyms (by their score). After HippoRAG (arXiv 2405.14831) and
+compile time: a passage mentions an entity (by inverse document frequency), two entities are synonyms, two entities are
+the ends of a fact. Facts carry no weight in the walk by default, since a passage ties their ends already; they stand
+beside it with their passages and vectors (``graph.facts``). After HippoRAG (arXiv 2405.14831) and
 HippoRAG 2 (arXiv 2502.14802), whose incremental graph adds synonym edges again at each call. The arrays are a function
 of the warehouse's rows alone, in an order that depends on ids alone, so equal rows give the same folder, which is named
 by the digest of its content.
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from errors import SnapshotError
+from graph.walk import Walk
 
 CODE_VERSION = "2"
 
@@ -47,14 +49,15 @@ class GraphParameters:
 
     max_share: float = 0.1
     """An entity in a larger share of the passages carries no edges."""
+    fact_weight: float = 0.0
+    """Of an edge between the ends of a fact, times the logarithm of the passages that state it."""
+    neighbour_weight: float = 0.0
+    """Of an edge between names that are near in meaning, times their cosine; stated synonyms weigh 1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledGraph:
-    """Nodes ``0 … passages-1`` are passages in the order of their ids, the following ones entities by key hash.
-
-    ``walk`` is column-stochastic: column j spreads what is at node j over its neighbours.
-    """
+    """Nodes ``0 … passages-1`` are passages in the order of their ids, the following ones entities by key hash."""
 
     passage_keys: NDArray[np.bytes_]
     """``(passages,)`` of ``S32``: passage ids, ascending."""
@@ -76,7 +79,9 @@ class CompiledGraph:
     """The same pairs as CSR over entities."""
     walk_indptr: NDArray[np.int64]
     walk_indices: NDArray[np.int32]
-    walk_data: NDArray[np.float32]
+    walk_weights: NDArray[np.float32]
+    walk_degree: NDArray[np.float64]
+    """The arrays of ``walk()``."""
     fact_subject: NDArray[np.int32]
     fact_object: NDArray[np.int32]
     """``(facts,)``: entities at the ends, in the order of ``fact_table``."""
@@ -86,6 +91,9 @@ class CompiledGraph:
     support_indices: NDArray[np.int32]
     support_spans: NDArray[np.int32]
     """Fact-passage pairs as CSR over facts, and ``(pairs, 2)`` the evidence's span in the passage."""
+    stated_indptr: NDArray[np.int64]
+    stated_indices: NDArray[np.int32]
+    """The same pairs as CSR over passages: which facts a passage states."""
     entity_table: pl.DataFrame
     """``entity_id, key, name, kind, aliases``, a row an entity."""
     fact_table: pl.DataFrame
@@ -144,14 +152,9 @@ class CompiledGraph:
         rows = {key: tuple(r for r in found if self.frequency[r]) for key, found in self.entity_rows(keys).items()}
         return {key: found for key, found in rows.items() if found}
 
-    def walk(self) -> sparse.csr_array:
-        """The walk matrix, of shape ``(passages + entities,) * 2``."""
-        n = self.passages + self.entities
-        return sparse.csr_array((self.walk_data, self.walk_indices, self.walk_indptr), shape=(n, n))
-
-    def dangling(self) -> NDArray[np.bool_]:
-        """Nodes without edges; as the adjacency is symmetric, an empty row is an empty column."""
-        return np.asarray(np.diff(self.walk_indptr) == 0)
+    def walk(self) -> Walk:
+        """The walk over passages and entities."""
+        return Walk(self.walk_indptr, self.walk_indices, self.walk_weights, self.walk_degree)
 
     def digest(self) -> str:
         """Of all the content; equal graphs have equal digests."""
@@ -288,14 +291,15 @@ def compile_graph(of: GraphRows, parameters: GraphParameters) -> CompiledGraph:
     synonyms = _synonyms(of.synonyms, renumbered)
     low, high = _int(synonyms["low"]), _int(synonyms["high"])
     subject, obj = renumbered[subject], renumbered[obj]
-    stated_in, weight = _int(of.supports["fact"]), _fact_weights(of.facts)
+    stated_in, stating, weight = _int(of.supports["fact"]), _int(of.supports["passage"]), _fact_weights(of.facts)
     edges = [
         Edges(rows, columns + n, specificity[columns]),
-        Edges(low + n, high + n, synonyms["score"].to_numpy().astype(np.float32)).where(carries[low] & carries[high]),
-        Edges(subject + n, obj + n, weight * np.log1p(of.facts["passages"].to_numpy())).where(
+        Edges(low + n, high + n, _synonym_weights(synonyms, parameters)).where(carries[low] & carries[high]),
+        Edges(subject + n, obj + n, parameters.fact_weight * weight * np.log1p(of.facts["passages"].to_numpy())).where(
             carries[subject] & carries[obj] & (subject != obj)
         ),
     ]
+    edges = [edge.where(edge.weights > 0) for edge in edges]
     walk = _walk(n + len(order), edges)
     vectors = of.fact_vectors if of.fact_vectors is not None else np.zeros((0, 0), np.float32)
     return CompiledGraph(
@@ -310,15 +314,18 @@ def compile_graph(of: GraphRows, parameters: GraphParameters) -> CompiledGraph:
         postings_indptr=_indptr(columns, len(order)),
         postings_indices=rows[by_entity].astype(np.int32),
         postings_titled=titled[by_entity],
-        walk_indptr=walk.indptr.astype(np.int64),
-        walk_indices=walk.indices.astype(np.int32),
-        walk_data=walk.data,
+        walk_indptr=walk.indptr,
+        walk_indices=walk.indices,
+        walk_weights=walk.weights,
+        walk_degree=walk.degree,
         fact_subject=subject.astype(np.int32),
         fact_object=obj.astype(np.int32),
         fact_weight=weight,
         support_indptr=_indptr(stated_in, of.facts.height),
-        support_indices=_int(of.supports["passage"]).astype(np.int32),
+        support_indices=stating.astype(np.int32),
         support_spans=of.supports.select("char_start", "char_end").to_numpy().astype(np.int32),
+        stated_indptr=_indptr(stating, n),
+        stated_indices=stated_in[np.lexsort((stated_in, stating))].astype(np.int32),
         entity_table=of.entities[order.tolist()].select("entity_id", "name", "kind", "aliases", key="entity_key"),
         fact_table=of.facts.select("fact_id", "predicate", "passages", "valid_from", "valid_until", "superseded_by"),
         synonym_table=synonyms,
@@ -340,19 +347,12 @@ class Edges:
         return Edges(self.heads[kept], self.tails[kept], self.weights[kept])
 
 
-def _walk(n: int, edges: Iterable[Edges]) -> sparse.csr_array:
-    """The symmetric weighted adjacency with its columns scaled to sum 1; a node without edges has an empty column."""
+def _walk(n: int, edges: Iterable[Edges]) -> Walk:
+    """The walk over ``n`` nodes along these edges, both ways."""
     heads = np.concatenate([part for edge in edges for part in (edge.heads, edge.tails)])
     tails = np.concatenate([part for edge in edges for part in (edge.tails, edge.heads)])
     data = np.concatenate([part for edge in edges for part in (edge.weights, edge.weights)])
-    adjacency = sparse.coo_array((data.astype(np.float64), (heads, tails)), shape=(n, n)).tocsr()
-    adjacency.sum_duplicates()
-    adjacency.sort_indices()
-    degree = np.asarray(adjacency.sum(axis=0)).ravel()
-    scale = np.divide(1.0, degree, out=np.zeros_like(degree), where=degree > 0)
-    adjacency.data *= scale[adjacency.indices]
-    adjacency.data = adjacency.data.astype(np.float32)
-    return adjacency
+    return Walk.of(sparse.csr_array(sparse.coo_array((data.astype(np.float64), (heads, tails)), shape=(n, n))))
 
 
 def _names(names: pl.DataFrame, renumbered: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
@@ -374,6 +374,12 @@ def _synonyms(synonyms: pl.DataFrame, renumbered: NDArray[np.int64]) -> pl.DataF
         "score",
     )
     return numbered.filter(pl.col("low") >= 0).sort("low", "high")
+
+
+def _synonym_weights(synonyms: pl.DataFrame, parameters: GraphParameters) -> NDArray[np.float32]:
+    """Names that a text states to be one thing's, or that are spelt alike, weigh 1, whatever a count of them says."""
+    near = (synonyms["method"] == "embedding").to_numpy()
+    return np.where(near, parameters.neighbour_weight * synonyms["score"].to_numpy(), 1.0).astype(np.float32)
 
 
 def _fact_weights(facts: pl.DataFrame) -> NDArray[np.float32]:

@@ -205,7 +205,7 @@ class MemoryClient:
         if any(not query.strip() for query in queries):
             raise InvalidQuery("A query is empty.", "Ask something.")
         seen = view or self._view(None)
-        vectors = self._embedder_of(seen).encode(queries) if queries and "dense" in wanted else None
+        vectors = self._embedder_of(seen).encode(queries) if queries and seen.uses_vectors(wanted) else None
         return Search(seen, queries, vectors, wanted, count, filters)
 
     def passages(self) -> list[dict[str, Any]]:
@@ -284,7 +284,7 @@ class MemoryClient:
         channels: Sequence[str],
         vector: NDArray[np.float32] | None,
     ) -> list[Hit]:
-        if vector is None and "dense" in channels:
+        if vector is None and view.uses_vectors(channels):
             vector = self._embed(view, query)
         found = Search(view, [query], None if vector is None else vector[np.newaxis], channels, k, filters)
         return found.hits([found.rank(0, k, channels, self._settings.retrieval.fusion)])[0]

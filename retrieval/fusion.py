@@ -10,13 +10,17 @@ candidates of every channel, with settings in `code`:
    ``found``: how much of the question their best sentence holds (``retrieval.coverage``), unless one channel is asked.
 5. the graph channel: personalized PageRank from a reset with `entity_share` on the question's entities and the rest on
    the `seed_passages` best of ``base``, in proportion to ``base ** 2``; its best passage is 1. Asked alone, it starts
-   from the entities only, and finds nothing where the question names none.
+   from the entities only, and finds nothing where there are none. Where the graph has facts, `fact_share` of the
+   entities' part is on the ends of the facts nearest to the question (``graph.facts``), all where it names no entity.
 6. ``mixed = (1 − g) · base + g · graph``, ``g = `graph_weight` · trust(graph)``.
 7. ``score = mixed + hop_weight · hop``: one hop along shared entities (``graph.hop``) from the best of ``mixed``, times
-   the relevance of where it leads, which is its cosine to the question over the best; its best passage is 1.
+   the relevance of where it leads, which is its cosine to the question over the best; its best passage is 1. Where
+   the graph has facts, the relevance is the mean of that and of the cosine of the best pair of facts, one of each end
+   of the hop, over the best too; a passage without facts keeps its own.
 
 After HippoRAG 2 (arXiv 2502.14802), which resets on every passage with a weight of 0.05; with entities found by rules
 that drowns either the question's entities or the order of the passages, so ours resets on the best passages only.
+A graph without facts, or a question without a vector, is ranked as if facts did not exist.
 """
 
 from __future__ import annotations
@@ -28,15 +32,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.compiled import CompiledGraph
+from graph.facts import QuestionFacts, fact_ends, pair_relevance
 from graph.hop import best, hop
 from graph.pagerank import personalized_pagerank
 from retrieval.tables import Ranking
 from warehouse.settings import FusionSettings
 
 Scores = NDArray[np.float32]
+Entities = tuple[NDArray[np.int64], Scores]
+"""Entity rows, ascending, and their weights."""
 Cover = Callable[[Sequence[str]], Scores]
 """Passages to how much of the question they hold, the best 1."""
 
+STABLE_PASSAGES = 50
+"""PageRank is computed until the order of so many passages no longer hangs on what is left out."""
 _HOP_CAP = 100
 _SEED_POWER = 2.0
 
@@ -54,12 +63,13 @@ class Fused:
 def fuse(
     searched: Mapping[str, Ranking],
     graph: CompiledGraph | None,
-    linked: tuple[NDArray[np.int64], Scores],
+    linked: Entities,
     settings: FusionSettings,
     full: int,
     k: int,
     allowed: set[str] | None = None,
     cover: Cover | None = None,
+    facts: QuestionFacts | None = None,
 ) -> Fused:
     """Fuse the searched channels and, unless ``graph`` is ``None``, the graph channel.
 
@@ -70,6 +80,7 @@ def fuse(
         k: how many passages to return.
         allowed: ids that a filter lets through; ``None`` for all.
         cover: how much of the question passages hold; ``None`` leaves it out.
+        facts: the question among the graph's facts; ``None`` leaves them out.
     """
     ranks = {name: {key: rank for rank, key in enumerate(ranking.ids, 1)} for name, ranking in searched.items()}
     if graph is None:
@@ -78,11 +89,11 @@ def fuse(
         return Fused(tuple(keys), np.array([base[key] for key in keys], dtype=np.float32), ranks)
 
     begun = _on_nodes(graph, covered(base_scores(searched, settings, full), cover, settings))
-    walked = walk_scores(graph, begun, linked, settings)
+    walked = walk_scores(graph, begun, starting_entities(graph, linked, facts, settings), settings)
     ranks["graph"] = _ranks_of(graph, walked, full, allowed)
     weight = np.float32(settings.graph_weight * trust(walked[walked > 0], settings.judged) if searched else 1.0)
     mixed = (1 - weight) * begun + weight * walked
-    hopped = _hopped(graph, mixed, linked[0], searched.get("dense"), settings, full)
+    hopped = _hopped(graph, mixed, linked[0], searched.get("dense"), facts, settings, full)
     score = mixed + np.float32(settings.hop_weight) * hopped
     if allowed is not None:
         inside = np.zeros(graph.passages, dtype=bool)
@@ -111,22 +122,34 @@ def trust(scaled_scores: Scores, judged: int) -> float:
     return float(1.0 - top.sum() / judged) if len(top) else 0.0
 
 
-def walk_scores(
-    graph: CompiledGraph, base: Scores, linked: tuple[NDArray[np.int64], Scores], settings: FusionSettings
-) -> Scores:
+def starting_entities(
+    graph: CompiledGraph, linked: Entities, facts: QuestionFacts | None, settings: FusionSettings
+) -> Entities:
+    """What the walk starts from besides passages: the question's entities, and the ends of the facts nearest to it."""
+    if facts is None or not settings.fact_share:
+        return linked
+    ends, shares = fact_ends(graph, facts, settings.fact_cut)
+    if not len(ends) or not len(linked[0]):
+        return (ends, shares) if len(ends) else linked
+    weights = np.zeros(graph.entities, dtype=np.float32)
+    weights[linked[0]] = (1 - settings.fact_share) * linked[1] / linked[1].sum()
+    weights[ends] += np.float32(settings.fact_share) * shares
+    entities = np.flatnonzero(weights)
+    return entities, weights[entities]
+
+
+def walk_scores(graph: CompiledGraph, base: Scores, starting: Entities, settings: FusionSettings) -> Scores:
     """The graph channel: PageRank of every passage, its best 1; all zero where there is nothing to start from."""
-    entities, weights = linked
-    reset = np.zeros(graph.passages + graph.entities, dtype=np.float32)
+    entities, weights = starting
     seeds = best(base, settings.seed_passages)
     share = settings.entity_share if len(entities) and len(seeds) else float(len(entities) > 0)
-    if len(seeds):
-        mass = base[seeds] ** np.float32(_SEED_POWER)
-        reset[seeds] = (1 - share) * mass / mass.sum()
-    if len(entities):
-        reset[graph.passages + entities] = share * weights / weights.sum()
-    if not reset.any():
+    if not len(seeds) and not len(entities):
         return np.zeros(graph.passages, dtype=np.float32)
-    walked = personalized_pagerank(graph.walk(), reset, graph.dangling())[: graph.passages]
+    mass = base[seeds] ** np.float32(_SEED_POWER)
+    nodes = np.concatenate([seeds, graph.passages + entities])
+    reset = np.concatenate([(1 - share) * mass / mass.sum(), share * weights / weights.sum()])
+    ranked = personalized_pagerank(graph.walk(), (nodes, reset), top=STABLE_PASSAGES, among=graph.passages)
+    walked = ranked.dense(graph.passages)
     peak = float(walked.max(initial=0.0))
     return walked / np.float32(peak) if peak > 0 else walked
 
@@ -165,13 +188,24 @@ def _hopped(
     mixed: Scores,
     asked: NDArray[np.int64],
     dense: Ranking | None,
+    facts: QuestionFacts | None,
     settings: FusionSettings,
     full: int,
 ) -> Scores:
-    """The hop of step 7."""
-    reached = hop(graph, mixed, asked, settings.hop_passages, _HOP_CAP)
+    """The hop of step 7; without the dense channel all that it reaches is as relevant."""
+    relevance = None
     if dense is not None and dense.ids:
-        reached = reached * _relevance(graph, dense, full)
+        own, top = _relevance(graph, dense, full), dense.scores.max()
+
+        def relevance(sources: NDArray[np.integer], targets: NDArray[np.integer]) -> Scores:
+            alone: Scores = own[targets]
+            if facts is None or top <= 0:
+                return alone
+            paired = pair_relevance(graph, facts.vector, sources, targets, alone * top) / top
+            both: Scores = (alone + np.maximum(paired, 0)) / 2
+            return both
+
+    reached = hop(graph, mixed, asked, settings.hop_passages, _HOP_CAP, relevance)
     peak = reached.max(initial=0.0)
     return reached / peak if peak > 0 else reached
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.compiled import CompiledGraph
+from graph.facts import QuestionFacts, link_facts
 from graph.linking import link_question
 from memory.embedding import EmbedderSpec
 from retrieval.coverage import coverage, stems
@@ -48,6 +49,10 @@ class View:
         """Whether the graph channel has anything to walk on."""
         return "graph" in channels and self.graph.passages > 0
 
+    def uses_vectors(self, channels: Sequence[str]) -> bool:
+        """Whether queries must be embedded: for the dense channel, or to be compared with the graph's facts."""
+        return "dense" in channels or (self.uses_graph(channels) and len(self.graph.fact_vectors) > 0)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
@@ -57,6 +62,8 @@ class Candidates:
     lexical: Ranking
     linked: tuple[NDArray[np.int64], NDArray[np.float32]]
     """The query's entities in the graph, and their weights."""
+    facts: QuestionFacts | None
+    """The query among the graph's facts; ``None`` where there are none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +90,7 @@ class Search:
         """Find the candidates.
 
         Args:
-            vectors: of the queries, ``(len(queries), dimensions)``; needed for the dense channel.
+            vectors: of the queries, ``(len(queries), dimensions)``; needed where the view uses vectors.
             channels: which of them may be ranked.
             k: how many passages a ranking may have at most.
         """
@@ -95,9 +102,15 @@ class Search:
         lexical = queries if "lexical" in channels else [None] * len(queries)
         found = view.table.search(list(zip(dense, lexical, strict=True)), self._limit, where)
         use_graph = view.uses_graph(channels)
+        asked: Sequence[NDArray[np.float32] | None] = list(vectors) if vectors is not None else [None] * len(queries)
         self.candidates = [
-            Candidates(dense, lexical, link_question(query, view.graph) if use_graph else _NOTHING_LINKED)
-            for query, (dense, lexical) in zip(queries, found, strict=True)
+            Candidates(
+                dense,
+                lexical,
+                link_question(query, view.graph) if use_graph else _NOTHING_LINKED,
+                link_facts(view.graph, vector) if use_graph and vector is not None else None,
+            )
+            for query, vector, (dense, lexical) in zip(queries, asked, found, strict=True)
         ]
         self._families = view.table.families() if view.collapse_duplicates else NO_FAMILIES
         self._allowed = view.table.ids_where(where) if where and (use_graph or self._families.members) else None
@@ -120,6 +133,7 @@ class Search:
                 k=wanted,
                 allowed=self._allowed if use_graph else None,
                 cover=partial(self._coverage, number) if reads else None,
+                facts=found.facts,
             )
             shown = collapse(fused.ids, fused.scores, self._families, self._allowed)[:k]
             if len(shown) >= k or len(fused.ids) < wanted:

@@ -120,7 +120,7 @@ ORPHANS = {
     "mention without an entity": ["DELETE FROM entities WHERE name = 'Bletchley Park'"],
     "title without an entity": ["DELETE FROM entities WHERE name = 'Alan Turing'"],
     "entity without a mention": ["INSERT INTO entities VALUES ('e', 'vault', 'ghost', 'Ghost', 'name', 1)"],
-    "vector that no passage needs": [
+    "vector that nothing needs": [
         "INSERT INTO embeddings SELECT space, 'ghost', embedder, vector FROM embeddings LIMIT 1"
     ],
     "passage missing in the vectors of vault": [

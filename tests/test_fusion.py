@@ -191,7 +191,7 @@ def by_formula(
         reset[graph.passages + row] = on_entities * weight / asked[1].sum()
     walked = np.zeros(graph.passages)
     if reset.sum() > 0:
-        walked = personalized_pagerank(graph.walk(), reset, graph.dangling())[: graph.passages].astype(float)
+        walked = personalized_pagerank(graph.walk(), reset).dense(graph.passages).astype(float)
         walked = walked / walked.max() if len(walked) and walked.max() > 0 else walked
     weight = setting.graph_weight * trust(walked[walked > 0].astype(np.float32), setting.judged) if searched else 1.0
     mixed = (1 - weight) * begun + weight * walked

@@ -81,9 +81,9 @@ def drop_graphs(workspace: Workspace) -> None:
 
 
 def falsify_graph(workspace: Workspace) -> None:
-    for path in workspace.layout.graphs.glob("*/walk_data.npy"):
+    for path in workspace.layout.graphs.glob("*/walk_weights.npy"):
         data = bytearray(path.read_bytes())
-        data[-4:] = b"\x00\x00\x80\x3f"
+        data[-4:] = b"\x00\x00\x00\x3f"
         path.write_bytes(data)
 
 

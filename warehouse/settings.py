@@ -186,6 +186,15 @@ class FusionSettings(Section):
     )
     seed_passages: int = Field(20, ge=1, description="Passages that PageRank starts from.")
     entity_share: float = Field(0.5, ge=0, le=1, description="Share of the start on the question's entities.")
+    fact_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of the entities' start on the ends of facts near the question, if there are.",
+    )
+    fact_cut: float = Field(
+        0.9, ge=0, le=1, description="A fact is near the question from this share of the best fact's cosine."
+    )
     hop_weight: float = Field(0.4, ge=0, description="Weight of one hop along shared entities.")
     hop_passages: int = Field(6, ge=1, description="Passages that the hop starts from.")
 
