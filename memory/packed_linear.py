@@ -26,7 +26,8 @@ def pack_linear_layers(model: nn.Module) -> int:
     None does where the processor or this version of PyTorch has no such operation, or the model is large.
     """
     layers = [layer for layer in model.modules() if type(layer) is nn.Linear and layer.weight.dtype == torch.float32]
-    if not torch.backends.mkldnn.is_available() or sum(layer.weight.nbytes for layer in layers) > _MOST_BYTES:
+    size = sum(layer.weight.nbytes for layer in layers)
+    if size > _MOST_BYTES or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return 0
     packed = 0
     with torch.inference_mode():
@@ -38,7 +39,7 @@ def pack_linear_layers(model: nn.Module) -> int:
             except (AttributeError, RuntimeError):  # the operation is PyTorch's own compiler's, and may change
                 return packed
             if agrees:
-                layer.forward = forward  # type: ignore[method-assign]
+                layer.forward = forward  # type: ignore[method-assign, assignment]
                 packed += 1
     return packed
 
