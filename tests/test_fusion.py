@@ -33,7 +33,7 @@ def fused_ids(fused: Fused) -> list[int]:
 
 
 def linked(graph: CompiledGraph, weights: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
-    rows = graph.entity_rows(list(weights))
+    rows = {key: row for key, (row,) in graph.entity_rows(list(weights)).items()}
     ordered = sorted((rows[key], weight) for key, weight in weights.items())
     return np.array([row for row, _ in ordered], np.int64), np.array([weight for _, weight in ordered], np.float32)
 

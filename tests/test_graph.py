@@ -218,7 +218,7 @@ class TestCompiling:
         ids = graph.passage_ids()
         assert graph.passage_nodes([*ids, "f" * 32, "", "0"]).tolist() == [*range(len(ids)), -1, -1, -1]
         keys = graph.entity_table["key"].to_list()
-        assert graph.entity_rows([*keys, "unknown"]) == {key: row for row, key in enumerate(keys)}
+        assert graph.entity_rows([*keys, "unknown"]) == {key: (row,) for row, key in enumerate(keys)}
         assert graph.name_hashes.tolist() == sorted(key_hash(key) for key in keys)
 
     @pytest.mark.parametrize(
@@ -398,7 +398,7 @@ class TestHop:
         graph = compiled(Rows(6, ("bridge", "own title", "other title"), frozenset(incidence)))
         scores = np.array([1, 0, 0, 0, 0, 0], np.float32)
         assert np.flatnonzero(hop(graph, scores, np.empty(0, np.int64), 10, 100)).tolist() == [1, 3]
-        asked = np.array([graph.entity_rows(["bridge"])["bridge"]])
+        asked = np.array(graph.entity_rows(["bridge"])["bridge"])
         assert np.flatnonzero(hop(graph, scores, asked, 10, 100)).tolist() == [3]
 
     @SOME
