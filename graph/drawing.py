@@ -46,11 +46,11 @@ def draw_html(neighbourhood: Neighbourhood) -> str:
         "legend": _legend_html(picture),
         "picture": svg(picture, "", ""),
         "lists": _lists(neighbourhood),
-        "data": _script_json({**places, "edges": edges, "outer": OUTER, "aside": ASIDE}),
+        "data": json.dumps({**places, "edges": edges, "outer": OUTER, "aside": ASIDE}, separators=(",", ":")),
     }
     page = (_TEMPLATES / "neighbourhood.html").read_text(encoding="utf-8")
     for name, text in filled.items():
-        # What is filled in is escaped, so it cannot hold a place of the template itself.
+        # What is filled in is escaped or numbers, so it cannot hold a place of the template itself.
         page = page.replace(f"<!--{name}-->", text)
     return page
 
@@ -122,8 +122,3 @@ def _fact_entry(name: str, fact: Fact) -> str:
     )
     notes = " ".join(part for part in (mark, f'<small class="when">{when}</small>' if when else "") if part)
     return f"{words} {notes}{evidence}"
-
-
-def _script_json(value: object) -> str:
-    """JSON that cannot end the script element that it stands in."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
