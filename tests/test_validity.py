@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from graph.validity import OFFICES, VALIDITY, VALUES, attribute_of, validity
 
-SOME = settings(max_examples=150, deadline=None)
+SOME = settings(max_examples=80, deadline=None)
 
 SCHEMA = {
     "fact_id": pl.String,
