@@ -13,6 +13,7 @@ from graph.grammar import (
     COPULAS,
     DETERMINER,
     MENTION,
+    MODAL,
     NOUN,
     POSSESSIVE,
     PREPOSITION,
@@ -98,7 +99,7 @@ def chunks(text: str, start: int, end: int, names: Mapping[int, Mention]) -> lis
         elif kind in VERBAL or (kind == TO and open_chunk is not None and open_chunk.kind == VERBS and before != TO):
             if open_chunk is None or open_chunk.kind != VERBS:
                 open_chunk = Chunk(VERBS, at, stop, separator, preposition)
-                open_chunk.finite = kind == BE or not word.endswith("ing")
+                open_chunk.finite = kind in (BE, MODAL) or not word.endswith("ing")
                 found.append(open_chunk)
                 separator = ""
             if kind == TO:

@@ -14,17 +14,18 @@ from dataclasses import dataclass, field
 from graph.chunks import AND, CLOSE, OPEN, PHRASE, VERBS, Chunk
 from graph.grammar import POSSESSIVES, PRONOUN, RELATIVE, SPEAKER, SUBORDINATOR
 from graph.mentions import Mention
-from graph.normalise import normalise
+from graph.normalise import STOP, normalise
 
 _MAX_LEAD = 60
 """Characters of a predicate that is one piece of the text; what is longer is told by its verbs and last preposition."""
 _MAX_WORDS = 6
+_MAX_ASIDE = 60
 _ARTICLE_AT_END = re.compile(r"(?:(?:^|\s+)(?:a|an|the|his|her|its|their))+$", re.IGNORECASE)
 _EDGES = " \t\n,;:–—-\"'“”‘’([*_`"
 _ASIDE = re.compile(r"[a-z]+\.?(?: [a-z]+){0,3}")
 _PLACES = frozenset({"at", "in", "near", "on"})
 _DASH = re.compile("[-–—]")
-_DEFINITE = frozenset({"the", "this"})
+_WEATHER = frozenset("rained rains raining snowed snows snowing".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Clauses:
             if part.separator == ";":
                 self._reset()
             if part.kind == VERBS:
-                self._verbs(part, before, after)
+                self._verbs(part, before)
             elif part.kind == PHRASE:
                 if self.begin < 0:
                     self._subject(part, before)
@@ -110,61 +111,79 @@ class Clauses:
     # --- the subject ----------------------------------------------------------------------------------------------
 
     def _subject(self, part: Chunk, before: Chunk | None) -> None:
-        dates = tuple(name for name in part.names if name.kind == "date")
-        names = part.names if part.preposition >= 0 else tuple(name for name in part.names if name not in dates)
-        words = self.text[part.start : part.end]
+        """Take a phrase that stands before the verb: as a subject, one more of them, or what tells more of one."""
         if part.preposition >= 0:
-            preposition = self.text[part.preposition : part.start].split()[0].lower()
-            if not names:
-                if not self.subjects and before is not None and self._is_topic(part):
-                    self._prefixed(before)
-            elif preposition == "of" and before is not None and before.kind == PHRASE and not before.names:
-                if not self.subjects:
-                    self.subjects, self.noun = [Node(names[-1])], self.text[before.start : before.end]
-            elif preposition == "of" and before is not None and before.ends_in_name and self.subjects:
-                self.link(self.subjects[-1], "of", Node(names[0]))
-            elif not self.subjects:
-                lead = self.text[part.preposition : names[0].start]
-                self.adjuncts += [(_clean(lead).lower(), name) for name in names[:1]]
+            self._modifier(part, before)
         elif part.determiner in POSSESSIVES:
-            owner = self.main or self.topic.antecedent()
-            if owner is None:
-                return
-            if names and part.ends_in_name and names[-1].start > part.start:
-                self.link(owner, _clean(self.text[part.start : names[-1].start]), Node(names[-1]))
-                self.subjects = [Node(names[-1])]
-            else:
-                self.subjects, self.noun = [owner], words
+            self._possessed(part)
         elif part.separator == "," and self.subjects:
             if part.determiner in ("a", "an", "the") and not part.ends_in_name:
                 self._apposition(part)
-            elif names:
-                self.listed.append(Node(names[-1]))
-        elif part.separator == AND and self.subjects and names:
+            else:
+                self.listed += [Node(name) for name in part.names[-1:] if name.kind != "date"]
+        else:
+            self._new_subject(part, before)
+
+    def _modifier(self, part: Chunk, before: Chunk | None) -> None:
+        """Of "the mayor of X" the subject is X, by its mayor; "In 1999," is kept until there is a verb."""
+        names = part.names
+        of_noun = before is not None and before.kind == PHRASE and not before.names
+        if before is not None and of_noun and not self.subjects and (names or self._is_topic(part)):
+            if not names:
+                owner = self.topic.title or self.topic.antecedent()
+            else:
+                owner = Node(names[-1]) if self._preposition(part) == "of" else None
+            if owner is not None:
+                self.subjects, self.noun = [owner], self.text[before.start : before.end]
+                return
+        if names and not self.subjects:
+            self.adjuncts.append((_clean(self.text[part.preposition : names[0].start]).lower(), names[0]))
+        elif names and before is not None and before.ends_in_name and self._preposition(part) == "of":
+            self.link(self.subjects[-1], "of", Node(names[0]))
+
+    def _preposition(self, part: Chunk) -> str:
+        return self.text[part.preposition : part.start].split()[0].lower()
+
+    def _possessed(self, part: Chunk) -> None:
+        """Of "his father" the subject is he, by his father; of "his father Bo" it is Bo, and they are linked."""
+        owner = self.main or self.topic.antecedent()
+        if owner is None:
+            return
+        if part.ends_in_name and part.names[-1].start > part.start:
+            name = part.names[-1]
+            self.link(owner, _clean(self.text[part.start : name.start]), Node(name))
+            self.subjects = [Node(name)]
+        else:
+            self.subjects, self.noun = [owner], self.text[part.start : part.end]
+
+    def _new_subject(self, part: Chunk, before: Chunk | None) -> None:
+        """The last name of the phrase, with the nouns behind it; else what the phrase stands for."""
+        names = [name for name in part.names if name.kind != "date"]
+        words = self.text[part.start : part.end]
+        definite = part.determiner in ("the", "this")
+        title = self.topic.title
+        if part.separator == AND and self.subjects and names:
             self.subjects += [*self.listed, Node(names[-1])]
             self.listed = []
-        elif names and part.determiner in _DEFINITE and self.topic.title and names[-1].key in self.topic.nouns:
-            self.subjects = [self.topic.title]  # "the Institute"
+        elif names and definite and title is not None and names[-1].key in self.topic.nouns:
+            self.subjects = [title]  # "the Institute"
         elif names:
             self.subjects = [Node(names[-1])]
             self.noun = self.text[names[-1].end : part.end].strip()
             if self.noun[:2] in ("'s", "’s"):
                 self.noun = self.noun[2:].strip()
-        elif part.determiner in _DEFINITE and self._is_topic(part):
-            owner = self.topic.title or self.topic.antecedent()
-            if owner is not None:
-                self.subjects = [owner]
-        elif part.determiner == "the" and self.topic.title is not None:
-            self.subjects, self.noun = [self.topic.title], words  # "the climate": the title's
+        elif definite and self._is_topic(part):
+            owner = title or self.topic.antecedent()
+            self.subjects = [owner] if owner is not None else []
+        elif part.determiner == "the" and title is not None:
+            self.subjects, self.noun = [title], words  # "the climate": the title's
+        elif title is None and not part.determiner and before is None and words.istitle() and " " not in words:
+            # "Copper is ...", or a name that only opens the sentence. Below a title it is mostly a part of that.
+            phrase = self._phrase(part) if words.lower() not in STOP else None
+            self.subjects = [phrase] if phrase is not None else []
 
     def _is_topic(self, part: Chunk) -> bool:
         return part.last.lower() in self.topic.nouns
-
-    def _prefixed(self, before: Chunk) -> None:
-        """Of "the source of the river": the river, by its source."""
-        owner = self.topic.title or self.topic.antecedent()
-        if owner is not None and before.kind == PHRASE:
-            self.subjects, self.noun = [owner], self.text[before.start : before.end]
 
     def _apposition(self, part: Chunk) -> None:
         """Of "X, the mayor of Y,": X is the mayor. Such a phrase has no verb: "is" is added."""
@@ -174,15 +193,16 @@ class Clauses:
 
     # --- verbs ----------------------------------------------------------------------------------------------------
 
-    def _verbs(self, part: Chunk, before: Chunk | None, after: Chunk | None) -> None:
+    def _verbs(self, part: Chunk, before: Chunk | None) -> None:
+        """Begin a relation, with a new subject where a name stands directly before the verb."""
         if self.begin < 0:
-            if self.subjects and self.main is None and self.subjects[0].mention.kind != "date":
+            if self.subjects and self.main is None:
                 self.main = self.subjects[0]
         elif before is not None and before.kind == PHRASE and not part.separator and part.preposition < 0:
             if self.copular or (before.preposition >= 0 and not part.finite):
                 pass  # "a river in Mexico named after Ana", "was built in Rome using stone"
-            elif before.ends_in_name:
-                self.subjects = [Node(before.names[-1])]
+            elif (owner := _last_name(before)) is not None:
+                self.subjects = [owner]
             elif self.complement is not None:
                 self.subjects = [self.complement]
             self.noun = ""
@@ -205,14 +225,15 @@ class Clauses:
             return
         if self.copular:
             self._reset(*self.subjects)
-        elif before.ends_in_name:
-            self._reset(Node(before.names[-1]))
+        elif (name := _last_name(before)) is not None:
+            self._reset(name)
         else:
             self._reset(*([self.complement] if self.complement is not None else []))
 
     # --- what the verbs reach -------------------------------------------------------------------------------------
 
     def _object(self, part: Chunk, before: Chunk | None, after: Chunk | None) -> None:
+        """Link what a phrase behind the verb names, or the phrase itself where it says enough."""
         names = part.names
         follows = after is not None and after.kind == VERBS and not after.separator and after.preposition < 0
         if follows and part.separator and part.preposition < 0:  # ", and X won": a new clause
@@ -239,7 +260,7 @@ class Clauses:
                 and self.subjects[0] == (self.topic.title or self.topic.last or self.main)
             ):
                 self.topic.nouns.add(part.last.lower())
-        if not (phrase is not None and self.copular):
+        if phrase is None or not self.copular:  # "is a British actor" says nothing of Britain
             for name in names:
                 self._link_to(Node(name))
         if direct and (phrase is not None or not names):
@@ -247,6 +268,7 @@ class Clauses:
         self.named = self.named or (bool(names) and phrase is None)
 
     def _link_to(self, node: Node) -> None:
+        """Link each subject: by the text from the verb on or, beyond the first name, by the verb and what leads on."""
         at = node.mention.start
         if not self.named and at - self.begin <= _MAX_LEAD:
             words = self.text[self.begin : at]
@@ -273,11 +295,12 @@ class Clauses:
 
     def _aside(self, parts: Sequence[Chunk], index: int) -> int:
         """Of "X (1920–1999)" or "X (born in Rome)": what it says of X. Returns where the sentence goes on."""
-        stop = next((at for at in range(index, len(parts)) if parts[at].kind == CLOSE), len(parts))
+        end = min(index + _MAX_ASIDE, len(parts))
+        stop = next((at for at in range(index, end) if parts[at].kind == CLOSE), index)  # never closed: passed over
         before = parts[index - 1] if index else None
-        if before is None or not before.ends_in_name:
+        owner = _last_name(before) if before is not None else None
+        if owner is None:
             return stop + 1
-        owner = Node(before.names[-1])
         inside = [name for part in parts[index:stop] for name in part.names]
         dates = [name for name in inside if name.kind == "date"]
         at, stated = parts[index].end, ""
@@ -294,6 +317,11 @@ class Clauses:
                 self.link(owner, predicate, Node(name))
             at = name.end
         return stop + 1
+
+
+def _last_name(part: Chunk) -> Node | None:
+    """The name that a phrase ends in; a date is none."""
+    return Node(part.names[-1]) if part.ends_in_name and part.names[-1].kind != "date" else None
 
 
 def _clean(words: str) -> str:
@@ -314,7 +342,9 @@ def _is_full(part: Chunk, direct: bool) -> bool:
 
 def _expletive(pronoun: Chunk, following: Sequence[Chunk]) -> bool:
     """Whether "it" stands for nothing: "it is raining", "it is clear that ..."."""
-    if pronoun.last.lower() != "it" or not following or following[0].kind != VERBS or not following[0].copular:
+    if pronoun.last.lower() != "it" or not following or following[0].kind != VERBS:
         return False
+    if not following[0].copular:
+        return following[0].last in _WEATHER
     said = following[1] if len(following) > 1 else None
     return said is None or not (said.kind == PHRASE and (said.determiner or said.names or said.preposition >= 0))

@@ -5,15 +5,15 @@ A class is one letter, and depends on the word and the class before it alone. Wh
 
 from __future__ import annotations
 
-BE, VERB, PARTICIPLE, PREPOSITION, DETERMINER, ADVERB = "B", "V", "G", "P", "D", "A"
+BE, MODAL, VERB, PARTICIPLE, PREPOSITION, DETERMINER, ADVERB = "B", "U", "V", "G", "P", "D", "A"
 RELATIVE, SUBORDINATOR, CONJUNCTION, PRONOUN, POSSESSIVE, SPEAKER, TO, NOUN = "R", "S", "C", "H", "O", "I", "T", "N"
-MENTION, COMMA, OPEN, CLOSE, STOP = "M", ",", "(", ")", ";"
+MENTION = "M"
 
 POSSESSIVES = frozenset("his her its their".split())
-VERBAL = frozenset(BE + VERB + PARTICIPLE)
+VERBAL = frozenset(BE + MODAL + VERB + PARTICIPLE)
 COPULAS = frozenset("is was are were be been became become becomes remains remained being".split())
 
-_BASE = """"accept abandon abolish absorb accompany accuse achieve acquire act adapt add adjoin administer admire admit
+_BASE = """accept abandon abolish absorb accompany accuse achieve acquire act adapt add adjoin administer admire admit
 adopt advance advise advocate affect aim allow alter amend amount anger annex announce answer apologize appeal
 appear apply appoint approve arise arrange arrest arrive ask assassinate assemble assert assess assign assist
 associate assume attack attain attempt attend attract author average award back ban base battle bear become
@@ -66,8 +66,8 @@ struck sung sunk swam swept swore sworn taken taught thought threw thrown told t
 wore worn wove woven wrote written born set put""".split()
 
 _LISTS = {
-    BE: """is are was were be been being isn't wasn't aren't weren't will would can could may might shall should must
-        cannot do does 's""",
+    BE: "is are was were be been being isn't wasn't aren't weren't 's",
+    MODAL: "will would can could may might shall should must cannot do does",
     PREPOSITION: """about above across after against along alongside amid among around as at before behind below
         beneath beside between beyond by despite due during except for from in including inside into like near of on
         onto opposite outside over past per since through throughout towards toward under underneath until upon via
@@ -83,7 +83,8 @@ _LISTS = {
     CONJUNCTION: "and or but nor &",
     ADVERB: """not also only just even never ever always often usually sometimes then now later still already first
         originally previously formerly currently recently once twice again together there here thus therefore however
-        moreover instead mainly mostly more less very too widely most well up out down off away back both all each thereby""",
+        moreover instead mainly mostly more less very too widely most well up out down off away back both all each
+        thereby""",
     NOUN: """need speed seed feed bed red breed hundred deed weed greed shed sled family ally assembly italy july
         king ring thing spring string wing morning evening building meeting ceiling something nothing anything
         everything sibling wedding painting being early daily monthly weekly yearly only holy ugly reply supply
@@ -92,20 +93,21 @@ _LISTS = {
 
 
 def _lexicon() -> dict[str, str]:
+    """The class of each listed word; of a verb the base, the form with -s and what is irregular."""
     words = dict.fromkeys(_IRREGULAR, VERB)
     for base in _BASE:
-        words[base] = VERB
-        words[
-            base[:-1] + "ies"
-            if base[-1] == "y" and base[-2] not in "aeou"
-            else base + ("es" if base[-1] in "sxhz" else "s")
-        ] = VERB
+        if base[-1] == "y" and base[-2] not in "aeou":
+            third = base[:-1] + "ies"
+        else:
+            third = base + ("es" if base[-1] in "sxhz" else "s")
+        words |= {base: VERB, third: VERB}
     for kind, listed in _LISTS.items():
         words |= dict.fromkeys(listed.split(), kind)
     return words
 
 
 _WORDS = _lexicon()
+_BASES = frozenset(_BASE)
 _BEFORE_A_NOUN = frozenset(DETERMINER + POSSESSIVE + PREPOSITION + SPEAKER)
 
 
@@ -120,7 +122,7 @@ def word_class(word: str, before: str) -> str:
         return PARTICIPLE if gerund else NOUN
     if known is not None:
         # "the German state", "its record label": what could be a plural's verb is a noun more often.
-        return NOUN if before in (NOUN, MENTION, "") and low in _AMBIGUOUS else VERB
+        return NOUN if before in (NOUN, MENTION, BE, "") and low in _BASES else VERB
     if not low.isascii() or word[0].isupper() or "-" in low:
         return NOUN
     if low.endswith("ed") and len(low) > 3:
@@ -132,9 +134,6 @@ def word_class(word: str, before: str) -> str:
     return NOUN
 
 
-_AMBIGUOUS = frozenset(_BASE)
-
-
 def _is_form_of_a_verb(stem: str) -> bool:
     """Whether what is left of an "-ing" is a known verb: `shar`, `runn`, `follow`."""
-    return stem in _AMBIGUOUS or stem + "e" in _AMBIGUOUS or (stem[-1:] == stem[-2:-1] and stem[:-1] in _AMBIGUOUS)
+    return stem in _BASES or stem + "e" in _BASES or (stem[-1:] == stem[-2:-1] and stem[:-1] in _BASES)

@@ -21,6 +21,9 @@ from graph.units import ITEM, LABELLED, sentences, units
 
 CODE_VERSION = "1"
 
+_JOINERS = frozenset("\u200d\ufe0e\ufe0f")
+"""The joiner and the variation selectors, which belong to the emoji before them."""
+
 EXACT, FOLDED, FUZZY, WORDS = "exact", "folded", "fuzzy", "words"
 
 MIN_SIMILARITY = 0.9
@@ -127,7 +130,7 @@ def _splits_a_word(text: str, at: int) -> bool:
     if not 0 < at < len(text):
         return False
     before, after = text[at - 1], text[at]
-    if unicodedata.combining(after) or after in "\u200d\ufe0e\ufe0f" or before == "\u200d":
+    if unicodedata.combining(after) or after in _JOINERS or (before == "\u200d" and not after.isspace()):
         return True
     return _wordlike(before) and _wordlike(after) and not (_unspaced(before) or _unspaced(after))
 

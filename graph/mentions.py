@@ -18,7 +18,7 @@ from functools import lru_cache
 from graph.acronyms import extract_acronyms
 from graph.normalise import NAME_OPENERS, SHOUTED, STOP, normalise, normalise_identifier
 
-CODE_VERSION = "2"
+CODE_VERSION = "3"
 
 KINDS = ("name", "title", "quoted", "date", "identifier", "acronym")
 
@@ -72,6 +72,8 @@ _LINK = (
     r"|der|den|la|le|les|el|al|bin|ibn|ben|bint|zu|zur|af|av|y|upon|sur|&)"
 )
 _SEP = r"[ \u00a0]"
+# "In 2007", "On August 7" at a sentence's beginning: no name, so that the date is seen as one.
+_DATED = rf"(?:In|On|By|Since|From|Until|During|After|Before|Between|Around|About){_SEP}(?:\d{{4}}\b|{_MONTH}{_SEP}\d)"
 _KANA = r"[\u30a1-\u30fa\u30fc\u31f0-\u31ff]"
 _HAN = r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff々〆]"
 
@@ -95,7 +97,7 @@ _SCAN = re.compile(
       |(?<!\w)_{{0,2}}[A-Za-z][A-Za-z0-9]{{0,40}}_\w+(?:\(\))?
       |\b[a-z]+[A-Z]\w*(?:\(\))?|\b[A-Z][A-Z0-9]+-\d+\b|\b[a-z]\w+\(\)
       |\bv?\d{{1,6}}\.\d{{1,6}}\.\d{{1,6}}(?:[-+.]?[A-Za-z0-9]{{1,20}}){{0,4}}\b|\bv\d{{1,6}}(?:\.\d{{1,6}}){{1,3}}\b)
-  | (?P<name>\b(?P<num>\d{{1,4}}(?:st|nd|rd|th)?{_SEP})?{_WORD}
+  | (?P<name>\b(?!{_DATED})(?P<num>\d{{1,4}}(?:st|nd|rd|th)?{_SEP})?{_WORD}
       (?:(?:{_SEP}|['’]s{_SEP}|,{_SEP}(?=(?:Jr|Sr)\b))(?:{_LINK}{_SEP})?(?:{_WORD}|\d{{1,4}}(?![\w%]|[.,:]\d)))*)
   | (?P<year>\b(?:1[0-9]|20)\d\d(?:s\b|\b)(?![.,]\d))
   | (?P<kana>{_KANA}{{2,}}(?:[・＝]{_KANA}+)*)

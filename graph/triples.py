@@ -9,10 +9,10 @@ say the same in every language that writes them.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from graph.chunks import chunks
 from graph.clauses import Clauses, Node, Topic
@@ -68,11 +68,13 @@ class _Reader:
     def __init__(self, text: str, title: str, mentions: Sequence[Mention]) -> None:
         self.text = text
         self.names = _outermost(mentions)
+        self.starts = sorted(self.names)
         self.title = _title_node(title)
         self.topic = Topic(self.title if self.title is not None and _is_name(self.title.mention, mentions) else None)
         if self.topic.title is not None:
             self.topic.nouns.add(_head_noun(self.topic.title.mention.surface))
         self.heading: Unit | None = None
+        self.intro: Unit | None = None  # a line just before a list, which ends with a colon
         self.labels: set[int] = set()
         self.found: dict[Triple, None] = {}
 
@@ -85,6 +87,8 @@ class _Reader:
                 self._table(list(group))
                 continue
             for unit in group:
+                if kind != ITEM:
+                    self.intro = unit if self.text[unit.end - 1] == ":" else None
                 if kind == HEADING:
                     self.heading = unit
                     self.topic.last = None
@@ -122,20 +126,18 @@ class _Reader:
     def _labels(self, found: Sequence[Unit]) -> set[int]:
         """Starts of the lines that are an attribute and its value; a dialogue's lines are not.
 
-        A label that stands twice is a speaker or one of several records; neither says anything of the title.
+        Where a label stands twice there are speakers or several records; neither says anything of the title.
         """
         lines = [(unit, LABEL.match(self.text, unit.body, unit.end)) for unit in found if unit.kind in (LABELLED, ITEM)]
         labelled = [(unit, mark[1], self.text[mark.end() : unit.end]) for unit, mark in lines if mark is not None]
-        times = Counter(label.casefold() for _, label, _ in labelled)
+        if len({label.casefold() for _, label, _ in labelled}) < len(labelled):
+            return set()
         plain = [(unit, label, value) for unit, label, value in labelled if _is_value(value)]
         spoken = len(plain) * 2 <= len(labelled)
         return {
             unit.start
             for unit, label, _ in plain
-            if times[label.casefold()] == 1
-            and label.count(" ") < 4
-            and label.casefold() not in _NO_LABEL
-            and not (spoken and label[0].isupper())
+            if label.count(" ") < 4 and label.casefold() not in _NO_LABEL and not (spoken and label[0].isupper())
         }
 
     def _labelled(self, unit: Unit) -> None:
@@ -147,15 +149,18 @@ class _Reader:
             self._add(self.title, mark[1], value, unit.start, unit.end)
 
     def _item(self, unit: Unit) -> None:
-        """Of a heading and a short item below it: the title (else the heading) has that item. A long one is read."""
+        """Of a heading or an introduction and a short item below it: the title (else the heading) has that item. A long
+        item is read as sentences."""
         if unit.start in self.labels:
             self._labelled(unit)
             return
-        if _is_value(self.text[unit.body : unit.end]) and self.heading is not None:
-            heading = self.text[self.heading.body : self.heading.end].strip(_MARKUP + "#:")
+        intro = self.intro
+        above = intro if intro is not None and intro.end - intro.body <= _MAX_VALUE else self.heading
+        if _is_value(self.text[unit.body : unit.end]) and above is not None:
+            heading = self.text[above.body : above.end].strip(_MARKUP + "#:")
             owner, predicate = self.title, heading
             if owner is None or owner.mention.key == normalise(heading):
-                owner, predicate = self._cell(self.heading.body, self.heading.end), "lists"
+                owner, predicate = self._cell(above.body, above.end), "lists"
             for value in self._values(unit.body, unit.end):
                 if owner is not None:
                     self._add(owner, predicate, value, unit.start, unit.end)
@@ -188,25 +193,26 @@ class _Reader:
     def _cells(self, row: Unit) -> list[Node | None]:
         """The cells of a row as nodes; none where a cell is empty or too long to be one."""
         bars = [at for at in range(row.start, row.end) if self.text[at] == "|"]
-        return [self._cell(left + 1, right) for left, right in zip(bars, bars[1:], strict=False)]
+        return [self._cell(left + 1, right) for left, right in pairwise(bars)]
 
     def _cell(self, start: int, end: int) -> Node | None:
         """A cell, value or heading as one node: the mention that fills it, else a phrase."""
         surface = self.text[start:end]
         start += len(surface) - len(surface.lstrip(_MARKUP + "\n\r#"))
-        surface = surface.strip(_MARKUP + "\n\r#")
+        surface = surface.strip(_MARKUP + "\n\r#").rstrip(_MARKUP + ",;:")
         end = start + len(surface)
         name = self.names.get(start)
         if name is not None and name.end == end:
             return Node(name)
         key = normalise(surface)
-        if not key or len(surface) > _MAX_VALUE or surface.count(" ") >= _MAX_VALUE_WORDS:
+        if not key or len(surface) > _MAX_VALUE:
             return None
         return Node(Mention(start, end, surface, key, PHRASE))
 
     def _values(self, start: int, end: int) -> list[Node]:
         """The names of a value that is a list of names, else the value as a whole."""
-        names = [name for at, name in sorted(self.names.items()) if start <= at and name.end <= end]
+        inside = self.starts[bisect_left(self.starts, start) : bisect_left(self.starts, end)]
+        names = [name for at in inside if (name := self.names[at]).end <= end]
         rest, at = "", start
         for name in names:
             rest, at = rest + self.text[at : name.start], name.end

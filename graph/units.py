@@ -28,7 +28,7 @@ _FENCE = re.compile(r"[ \t]*(?:```|~~~)")
 _HEADING = re.compile(r"[ \t]{0,3}#{1,6}[ \t]+(?=\S)")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+(?=\S)")
 _ROW = re.compile(r"[ \t]*\|.*\|[ \t]*$")
-LABEL = re.compile(r"(?:\*\*|__)?([^\W\d_][\w '’/&()-]{0,39}?)(?:\*\*|__)?:(?:\*\*|__)?[ \t]+(?=\S)")
+LABEL = re.compile(r"(?:\*\*|__|`)?([^\W\d_][\w '’/&()-]{0,39}?)(?:\*\*|__|`)?:(?:\*\*|__)?[ \t]+(?=\S)")
 """A label and its colon, as in `Owner: Ana` or `**Owner:** Ana`; group 1 is the label."""
 
 

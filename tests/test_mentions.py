@@ -307,6 +307,18 @@ class TestDates:
         assert {mention.key for mention in extract_mentions(text) if mention.kind == "date"} == expected
         assert keys(text) == expected
 
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("In 2007, it closed.", {"2007"}),
+            ("On August 7, 2018, it closed.", {"2018-08-07", "2018-08"}),
+            ("It closed. By May 2010 it", {"2010-05"}),
+            ("Since June 5 it", {"--06-05"}),
+        ],
+    )
+    def test_may_stand_after_a_sentence_s_first_word(self, text: str, expected: set[str]) -> None:
+        assert keys(text) == expected
+
     def test_written_in_two_ways_have_one_key(self) -> None:
         assert keys("on 8 May, 2023 it") == keys("on 2023-05-08 it") == keys("on May 8th, 2023 it")
 
