@@ -1,8 +1,8 @@
 """What a build would cost, told before it: texts, tokens, time at the measured rate, and money.
 
-Texts that have a vector, and passages about which a model was asked, cost nothing. Documents that are to be cut anew are
-cut here, in memory, since that needs no model and tells exactly which passages would be new. Files that are yet to be
-read are counted by their size, which is more than plain text comes to and less than a compressed format may, or read
+Texts that have a vector, and passages about which a model was asked, cost nothing. Documents that are to be cut anew
+are cut here, in memory, since that needs no model and tells exactly which passages would be new. Files that are yet to
+be read are counted by their size, which is more than plain text comes to and less than a compressed format may, or read
 in a rehearsal.
 """
 

@@ -50,7 +50,7 @@ class Located:
 
 
 @dataclass(frozen=True, slots=True)
-class Extraction:
+class LocatedReply:
     """A model's reply, as spans: what could not be located is left out and counted."""
 
     mentions: tuple[Mention, ...]
@@ -271,7 +271,7 @@ def _sentence_of(text: str, start: int, end: int) -> tuple[int, int]:
 
 def located(
     entities: Sequence[tuple[str, str]], triples: Sequence[tuple[str, str, str]], text: str, title: str = ""
-) -> Extraction:
+) -> LocatedReply:
     """A model's entities (name, type) and triples as mentions and triples of the passage.
 
     A located entity has a mention at each of its whole-word occurrences, of its type as the kind ("name" if empty). A
@@ -313,7 +313,7 @@ def located(
         spans = [(place.start, place.end) for place in places_of if not place.in_title]
         start, end = _sentence_of(text, min(a for a, _ in spans), max(b for _, b in spans))
         kept.setdefault(Triple(first, words, second, start, end, one.in_title, other.in_title))
-    return Extraction(
+    return LocatedReply(
         tuple(sorted(in_text.values(), key=lambda m: (m.start, m.end, m.key))),
         tuple(sorted(in_title.values(), key=lambda m: (m.start, m.end, m.key))),
         tuple(kept),
