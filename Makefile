@@ -89,6 +89,7 @@ bench: $(VENV)/.installed-dev
 	@$(BIN)/python benchmarks/replay.py
 	@$(BIN)/python benchmarks/incremental.py
 	@$(BIN)/python benchmarks/query.py
+	@$(BIN)/python benchmarks/pagerank.py
 	@$(BIN)/python benchmarks/duplicates.py
 	@$(BIN)/python benchmarks/evaluate.py
 

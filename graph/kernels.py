@@ -133,6 +133,17 @@ def relax_many(
         before = most
 
 
+@compiled(types.void(_read(types.float64), types.float32[:, ::1], _SCORES))
+def weigh(degree: Array, scores: Array, total: Array) -> None:
+    """Scores over degree become scores; what rounding left below zero becomes zero; ``total`` is added to by column."""
+    for node in range(len(degree)):
+        ours = scores[node]
+        for column in range(scores.shape[1]):
+            score = max(np.float64(ours[column]) * degree[node], 0.0)
+            ours[column] = score
+            total[column] += score
+
+
 @compiled(
     types.UniTuple(types.int64, 2)(
         *_ADJACENCY, _SCORES, _SCORES, _NODES, types.int64, _NODES, types.float64, types.float64, types.int64

@@ -67,7 +67,7 @@ def personalized_pagerank(
         damping: in [0, 1).
         tolerance: on the L1 error. The bound stays above it where float32 does not reach so far.
         top: stop as soon as the ``top`` best nodes no longer change. That is an observation, no proof, and the bound
-            may then be far above ``tolerance``: what is left lies thinly on nodes far away.
+            may then be far above ``tolerance``: what is not spread yet is missing, and the rest is scaled up for it.
         among: only the first so many nodes count for ``top``.
 
     Raises:

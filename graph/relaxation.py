@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 from graph.walk import Mass, Walk
 
+_LINE = 64
+"""Bytes of a cache line."""
 BLOCK = 16
 """Columns that are solved together: their float32 fill a cache line, so one access serves all."""
 _UNIT = 2.0**-24
@@ -53,7 +55,7 @@ def relax(walk: Walk, resets: Sequence[Mass], damping: float, tolerance: float) 
 
     def fill(first: int) -> None:
         inside = slice(first, min(first + BLOCK, len(resets)))
-        scores[:, inside], bounds[inside] = _block(walk, resets[inside], damping, tolerance)
+        bounds[inside] = _block(walk, resets[inside], damping, tolerance, scores[:, inside])
 
     blocks = range(0, len(resets), BLOCK)
     if len(blocks) == 1:
@@ -64,12 +66,13 @@ def relax(walk: Walk, resets: Sequence[Mass], damping: float, tolerance: float) 
     return scores, bounds
 
 
-def _block(walk: Walk, resets: Sequence[Mass], damping: float, tolerance: float) -> tuple[NDArray[np.float32], Bounds]:
-    from graph.kernels import relax_many, relax_one
+def _block(walk: Walk, resets: Sequence[Mass], damping: float, tolerance: float, out: NDArray[np.float32]) -> Bounds:
+    """The same for a block; fills ``out`` with the scores and returns the bounds."""
+    from graph.kernels import relax_many, relax_one, weigh
 
-    width = len(resets)
-    start = np.zeros((walk.nodes, width), dtype=np.float32)
-    whole = np.ones(width)
+    width = 1 if len(resets) == 1 else BLOCK
+    start, scores = (_on_lines(walk.nodes, width) for _ in range(2))
+    whole = np.ones(len(resets))
     lonely: list[tuple[NDArray[np.int32], int, NDArray[np.float64]]] = []
     for column, (nodes, mass) in enumerate(resets):
         degree = walk.degree[nodes]
@@ -85,7 +88,7 @@ def _block(walk: Walk, resets: Sequence[Mass], damping: float, tolerance: float)
     enough = tolerance * float(whole.min()) / (4 * behind) if damping else np.inf
     sweeps = int(np.ceil(np.log(_UNIT) / np.log(damping))) + 2 if damping else 1
     adjacency = (walk.indptr, walk.indices, walk.weights, walk.degree)
-    scores = start.copy()
+    scores[:] = start
     wrong = np.zeros(width)
     if width == 1:
         vectors = (scores.reshape(-1), start.reshape(-1))
@@ -93,15 +96,24 @@ def _block(walk: Walk, resets: Sequence[Mass], damping: float, tolerance: float)
     else:
         relax_many(*adjacency, scores, start, damping, omega, enough, sweeps, wrong)
 
-    scores *= walk.degree.astype(np.float32)[:, None]
-    np.maximum(scores, 0, out=scores)  # over-relaxed scores may be a little below their exact 0
-    lacking = behind * wrong + 2 * _UNIT / (1 - damping) * scores.sum(axis=0, dtype=np.float64)
+    reached = np.zeros(width)
+    weigh(walk.degree, scores, reached)
+    total = reached[: len(resets)].copy()
     for nodes, column, mass in lonely:
         scores[nodes, column] = mass
-    total = scores.sum(axis=0, dtype=np.float64)
+        total[column] += mass.sum()
+    np.divide(scores[:, : len(resets)], total.astype(np.float32), out=out)
     # Between x / total and x* / whole: what x lacks, and what dividing by its own total makes of that.
-    scores /= total
-    return scores, (lacking + np.abs(whole - total)) / whole + 4 * _UNIT
+    lacking = (behind * wrong + 2 * _UNIT / (1 - damping) * reached)[: len(resets)]
+    bounds: Bounds = (lacking + np.abs(whole - total)) / whole + 4 * _UNIT
+    return bounds
+
+
+def _on_lines(nodes: int, width: int) -> NDArray[np.float32]:
+    """Zeros of shape ``(nodes, width)`` that begin with a cache line, so that a row of a block is one line, not two."""
+    memory = np.zeros(nodes * width * 4 + _LINE, dtype=np.uint8)
+    begin = -memory.ctypes.data % _LINE
+    return memory[begin : begin + nodes * width * 4].view(np.float32).reshape(nodes, width)
 
 
 def _omega(damping: float) -> float:

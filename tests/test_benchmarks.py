@@ -1,4 +1,7 @@
-"""The replay of a history, as a benchmark runs it: equal digests, and nothing embedded but what is new."""
+"""The replay of a history, as a benchmark runs it: equal digests, and nothing embedded but what is new.
+
+And the benchmark of PageRank: what it prints, and that its queries find what the reference finds.
+"""
 
 from __future__ import annotations
 
@@ -84,3 +87,15 @@ def test_a_missing_events_file_is_said(tmp_path: Path) -> None:
     command = [sys.executable, "benchmarks/replay.py", str(tmp_path / "none.gz")]
     done = subprocess.run(command, cwd=REPOSITORY, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 1 and "There is no events file" in done.stderr
+
+
+def test_pagerank_is_measured_against_prpack() -> None:
+    command = [sys.executable, "benchmarks/pagerank.py", "--edges", "20000", "--json"]
+    done = subprocess.run(command, cwd=REPOSITORY, env=os.environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert {"edges", "nodes", "prpack_ms", "query_ms", "speedup"} <= figures.keys()
+    assert {"batch_ms_per_query", "batch_speedup"} <= figures.keys()
+    assert figures["engine"] in {"push", "relaxation"}
+    assert figures["overlap_at_50"] >= 0.95 and figures["batch_overlap_at_50"] == 1.0
+    assert figures["l1_error"] <= figures["l1_bound"]
