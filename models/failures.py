@@ -17,7 +17,7 @@ from models.chat import ModelSpec, Outcome
 from models.endpoint import KEY_VARIABLE, scrub
 
 _PASSING = frozenset({408, 409, 429})
-_BEYOND_SETTINGS = frozenset({401, 403, 404, 405})
+_OF_THE_SETTINGS = frozenset({401, 402, 403, 404, 405})
 _PARAMETERS = ("response_format", "json_schema", "max_tokens", "max_completion_tokens", "temperature", "seed")
 _OTHER_WAYS: dict[str, Literal["schema", "limit"]] = {
     "response_format": "schema",
@@ -111,13 +111,13 @@ def of_status(
         code: of the error, as the endpoint gives it, as are ``param`` and ``message``.
         asked: seconds that the endpoint asks to wait.
     """
-    code = code if isinstance(code, str) and _CODE.fullmatch(code) else None
+    code = code if isinstance(code, str) and _CODE.fullmatch(code) and code != str(status) else None
     brief = f"HTTP {status}" + (f", {code}" if code else "")
     if (status in _PASSING or status >= 500) and code not in _NOT_PASSING:
         return _passing(Outcome.UNAVAILABLE, spec, brief, asked=asked)
     of_input = code in _OF_THE_INPUT or _TOO_LONG.search(str(message))
     named = _parameter(param, str(message)) if status in (400, 422) and not of_input else None
-    if status in _BEYOND_SETTINGS or code in _NOT_PASSING or named:
+    if status in _OF_THE_SETTINGS or code in _NOT_PASSING or named:
         refused = ModelError(
             f"The endpoint refused {spec.model}: {scrub(message)}",
             f"Check the model's name, base_url and parameters, and {KEY_VARIABLE}.",

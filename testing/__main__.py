@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--recorded", type=Path, help="a JSON file of HippoRAG's OpenIE format")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that every answer takes")
+    parser.add_argument("--retry-after", help="what passing faults ask to wait: seconds, or an HTTP date")
     parser.add_argument("--unstructured", action="store_true", help="refuse response_format, as simple servers do")
     parser.add_argument(
         "--fault-every", metavar="N:FAULT", action="append", default=[], type=_every,
@@ -35,6 +36,8 @@ def main() -> None:
     recording = Recording.from_file(chosen.recorded) if chosen.recorded else Recording()
     server = OpenAIServer(port=chosen.port, structured=not chosen.unstructured, recording=recording)
     server.latency = chosen.latency
+    if chosen.retry_after:
+        server.retry_after = {"Retry-After": chosen.retry_after}
     server.respond = lambda body: reply(recording, body)
     for count, fault in chosen.fault_every:
         server.faults.every(count, fault)

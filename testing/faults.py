@@ -32,6 +32,8 @@ class Fault(enum.Enum):
     """400: the input does not fit the model's context; repeats a part of it."""
     HANG = enum.auto()
     """No answer until the server closes or ``HANG_SECONDS`` are over."""
+    TRICKLE = enum.auto()
+    """200, and a space every 50 ms, so that no single read ever times out, for at most ``HANG_SECONDS``."""
     CUT_CONNECTION = enum.auto()
     """200, and the connection ends in the middle of the body."""
     NOT_JSON = enum.auto()

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -275,12 +275,21 @@ class OpenAIServer:
                 if fault is Fault.HANG:
                     server._closing.wait(HANG_SECONDS)
                     self.close_connection = True
+                elif fault is Fault.TRICKLE:
+                    self._trickle()
                 elif fault is Fault.NOT_JSON:
                     self._send(200, b'{"choices": [{"message": ')
                 elif fault is Fault.CUT_CONNECTION:
                     self._send(200, b'{"choices": [{"message": ', missing=100)
                 else:
                     self._send(_STATUS[fault], _refused(fault, body, self.headers.get("Authorization", "")))
+
+            def _trickle(self) -> None:
+                self._send(200, b" ", missing=1000)
+                ends = time.monotonic() + HANG_SECONDS
+                with suppress(OSError):  # whoever waited has gone
+                    while time.monotonic() < ends and not server._closing.wait(0.05):
+                        self.wfile.write(b" ")
 
             def _send(self, status: int, body: dict[str, Any] | bytes, missing: int = 0) -> None:
                 data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -30,7 +30,8 @@ from models.backoff import Backoff, asked_pause
 from models.budget import Budget, Limits, prompt_bound
 from models.chat import Call, ChatRequest, Exchange, ModelSpec, Outcome, Usage, request_body, request_key
 from models.client import ChatClient
-from models.failures import classify
+from models.endpoint import scrub
+from models.failures import classify, of_status
 from models.fencing import fence
 from models.prompts import Prompt
 from models.structured import parse_reply, strict_schema
@@ -270,6 +271,11 @@ class TestPassingFaults:
         assert (exchange.call.outcome, exchange.call.error) == (Outcome.TIMEOUT, "no answer within 0.5 s")
         assert exchange.call.unreported == 2
 
+    def test_an_answer_that_trickles_is_a_timeout_too(self, server: OpenAIServer) -> None:
+        server.faults.append(Fault.TRICKLE)
+        exchange = a_client(server, timeout_seconds=0.5, attempts=1).complete(a_request())
+        assert (exchange.call.outcome, exchange.call.unreported) == (Outcome.TIMEOUT, 1)
+
     def test_every_attempt_that_was_billed_is_counted(self, server: OpenAIServer) -> None:
         usage = billed(server)
         server.faults.extend([Fault.NO_CONTENT] * 2)
@@ -431,6 +437,50 @@ class TestLastingErrors:
             for text in (str(caught.value), repr(caught.value), repr(client), repr(client.spec), caplog.text):
                 assert key not in text
             assert caught.value.__cause__ is None
+
+    @pytest.mark.parametrize(
+        ("status", "code", "param", "message", "retried", "fatal"),
+        [
+            (408, None, None, "", True, False),
+            (409, None, None, "", True, False),
+            (429, "rate_limit_exceeded", None, "", True, False),
+            (502, None, None, "<html>bad gateway</html>", True, False),
+            (429, "insufficient_quota", None, "", False, True),
+            (402, None, None, "Insufficient balance", False, True),
+            (403, None, None, "not allowed here", False, True),
+            (400, "unsupported_value", "temperature", "0 is not supported", False, True),
+            (422, None, None, "extra fields not permitted: seed", False, True),
+            (400, "400", None, "max_tokens is too large: this model's context length is 4096", False, False),
+            (413, None, None, "request entity too large", False, False),
+            (400, "content_filter", None, "the response_format was fine", False, False),
+            (400, None, "messages[1].content", "invalid", False, False),
+        ],
+    )
+    def test_a_status_tells_whom_an_error_concerns(
+        self, status: int, code: str | None, param: str | None, message: str, retried: bool, fatal: bool
+    ) -> None:
+        failure = of_status(ModelSpec("m"), status, code, param, message)
+        assert (failure.retry, failure.fatal) == (retried, fatal)
+        assert isinstance(failure.error, Transient if retried else Terminal)
+        assert isinstance(failure.error, ModelError) == fatal
+        assert failure.brief == f"HTTP {status}" + (f", {code}" if code and code != "400" else "")
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            f"the key {KEY} is wrong",
+            f"key={KEY}",
+            "you gave sk-abcd***************wxyz",
+            "Incorrect API key provided: abcd****wxyz",
+            "Authorization: Bearer abcdwxyz",
+        ],
+    )
+    def test_whatever_looks_like_a_key_is_struck_out(self, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", KEY if KEY in said else "another")
+        for secret in (KEY, "sk-", "abcd", "wxyz"):
+            assert secret not in scrub(said)
+        monkeypatch.setenv("OPENAI_API_KEY", "plain words")
+        assert scrub("no such\nkey: plain words!") == "no such key: ***!"
 
     def test_an_input_that_is_too_long_concerns_itself_only(self, server: OpenAIServer) -> None:
         server.faults.append(Fault.TOO_LONG)

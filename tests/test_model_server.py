@@ -187,6 +187,15 @@ class TestFaults:
         with pytest.raises(openai.APITimeoutError):
             ask(client.with_options(timeout=0.1))
 
+    def test_a_trickling_answer_does_not_time_out_and_breaks_at_the_end(
+        self, server: OpenAIServer, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("testing.server.HANG_SECONDS", 0.5)
+        server.faults.append(Fault.TRICKLE)
+        with pytest.raises(openai.APIConnectionError) as caught:
+            ask(client.with_options(timeout=0.3))
+        assert not isinstance(caught.value, openai.APITimeoutError)
+
     @pytest.mark.parametrize("value", ["7", "Wed, 21 Oct 2026 07:28:00 GMT"])
     def test_how_long_to_wait_can_be_set(self, server: OpenAIServer, client: openai.OpenAI, value: str) -> None:
         server.retry_after = {"Retry-After": value}
