@@ -97,6 +97,10 @@ FROM passages p
 ANTI JOIN (SELECT space, source FROM mentions UNION SELECT space, source FROM titles) m
     ON m.source = p.source AND m.space = p.space
 GROUP BY p.source HAVING count(DISTINCT p.passage_id) >= $many
+UNION ALL
+SELECT 'source ''' || p.source || ''' has ' || count(DISTINCT p.passage_id) || ' passages and no fact'
+FROM passages p ANTI JOIN supports s ON s.source = p.source AND s.space = p.space
+WHERE $model GROUP BY p.source HAVING count(DISTINCT p.passage_id) >= $many
 ORDER BY 1
 """
 
@@ -152,8 +156,9 @@ def check_orphans(lake: Lake, candidate: Manifest) -> CheckResult:
 
 def check_extraction(lake: Lake, candidate: Manifest) -> CheckResult:
     """Something came out of every source that has documents: silence is a failure, not a success."""
+    asked: dict[str, object] = {"many": _MANY, "model": lake.settings.extraction.provider != "rules"}
     with lake.warehouse.session("checking the extraction") as connection:
-        return CheckResult("extraction", tuple(_column(connection, _SILENT_SOURCES, {"many": _MANY})))
+        return CheckResult("extraction", tuple(_column(connection, _SILENT_SOURCES, asked)))
 
 
 CHECKS: dict[str, Callable[[Lake, Manifest], CheckResult]] = {

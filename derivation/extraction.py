@@ -12,6 +12,7 @@ from derivation.model_extraction import ModelExtractor, prompt_versions
 from derivation.runner import Computed, Inputs, failure
 from errors import MemlakeError
 from graph.extraction import Extraction, Extractor, Passage, RulesExtractor, entity_type
+from graph.locating import CODE_VERSION as LOCATING_VERSION
 from graph.mentions import CODE_VERSION as MENTIONS_VERSION
 from graph.mentions import Mention
 from graph.normalise import normalise
@@ -153,7 +154,12 @@ def extraction_step(lake: Lake) -> Step:
     setting = lake.settings.extraction
     parameters: dict[str, object] = {"extractor": setting.provider}
     if setting.provider == "openai":
-        parameters |= {"model": setting.model, "calls": setting.calls, "prompts": prompt_versions(setting.calls)}
+        parameters |= {
+            "model": setting.model,
+            "calls": setting.calls,
+            "prompts": prompt_versions(setting.calls),
+            "locating": LOCATING_VERSION,
+        }
     return Step(EXTRACTION_STEP_NAME, CODE_VERSION, parameters)
 
 
