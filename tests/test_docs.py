@@ -37,7 +37,7 @@ COMMANDS = _commands()
 
 
 def test_there_are_commands_to_check() -> None:
-    assert len(COMMANDS) == 24
+    assert len(COMMANDS) == 29
 
 
 @pytest.mark.parametrize("name", COMMANDS)
