@@ -66,7 +66,7 @@ class CompiledGraph:
     name_rows: NDArray[np.int32]
     """``(names,)``: the entity of each."""
     specificity: NDArray[np.float32]
-    """``(entities,)``: inverse document frequency in (0, 1]; 1 for an entity of a single passage."""
+    """``(entities,)``: inverse document frequency in (0, 1]; 1 for an entity of a single passage, 0 for one of none."""
     frequency: NDArray[np.int32]
     """``(entities,)``: how many passages an entity is in; 0 where it carries no edge to one."""
     incidence_indptr: NDArray[np.int64]
@@ -279,8 +279,9 @@ def compile_graph(of: GraphRows, parameters: GraphParameters) -> CompiledGraph:
     renumbered = np.full(of.entities.height, -1, dtype=np.int64)
     renumbered[order] = np.arange(len(order))
     frequency = frequency[order]
-    specificity = (np.log((n + 1) / np.maximum(frequency, 1)) / np.log(n + 1)).astype(np.float32)
     carries = frequency > 0
+    rarity = np.log((n + 1) / np.maximum(frequency, 1)) / np.log(n + 1) if n else np.zeros(len(order))
+    specificity = np.where(carries, rarity, 0.0).astype(np.float32)
 
     inside = ~common[columns]
     rows, columns, titled = rows[inside], renumbered[columns[inside]], titled[inside]

@@ -62,7 +62,8 @@ def fact_ends(graph: CompiledGraph, found: QuestionFacts, cut: float) -> tuple[N
     rows = found.rows[kept]
     ends = np.concatenate([graph.fact_subject[rows], graph.fact_object[rows]]).astype(np.int64)
     scores = np.tile(found.scores[kept], 2)
-    scores, ends = scores[ends >= 0], ends[ends >= 0]
+    nodes = graph.frequency[ends] > 0  # one that carries no edge would keep what it is given
+    scores, ends = scores[nodes], ends[nodes]
     entities, place, count = np.unique(ends, return_inverse=True, return_counts=True)
     weights = np.bincount(place, weights=scores, minlength=len(entities)) / count * graph.specificity[entities]
     return entities, (weights / weights.sum() if len(weights) else weights).astype(np.float32)

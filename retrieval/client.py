@@ -21,6 +21,7 @@ from graph.compiled import CompiledGraph
 from graph.knowledge import KnowledgeGraph
 from memory.embedding import Embedder, open_embedder
 from retrieval.answers import Answerer, Encode, open_answerer
+from retrieval.explanation import Explained
 from retrieval.knowledge import PASSAGE_COLUMNS as KNOWLEDGE_COLUMNS
 from retrieval.knowledge import knowledge_of
 from retrieval.model import CHANNELS, Answer, Filters, Hit
@@ -132,6 +133,29 @@ class MemoryClient:
             raise InvalidQuery("The query is empty.", "Ask something.")
         return self._read(as_of, lambda view: self._search(view, query, count, filters, wanted, vector))
 
+    def explain(
+        self,
+        query: str,
+        k: int | None = None,
+        filters: Filters | None = None,
+        channels: Sequence[str] | None = None,
+        as_of: str | date | datetime | None = None,
+    ) -> Explained:
+        """What :meth:`search` gives, with the reasons: facts near the question, and the walk's strongest paths.
+
+        Raises:
+            As :meth:`search`.
+        """
+        wanted = self._channels(channels)
+        count = self._counted(k)
+
+        def reasons(view: View) -> Explained:
+            fusion = self._settings.retrieval.fusion
+            batch = self.batch([query], count, filters, channels, view)
+            return batch.explain(0, batch.rank(0, count, wanted, fusion), fusion)
+
+        return self._read(as_of, reasons)
+
     def ask(self, question: str, filters: Filters | None = None, as_of: str | date | datetime | None = None) -> Answer:
         """An answer with the quotes that it rests on, or a refusal where the passages do not hold one.
 
@@ -231,6 +255,10 @@ class MemoryClient:
             return {key: (row["char_start"], row["text"]) for key, row in rows.items()}
 
         return self._read(as_of, read)
+
+    def paths(self, ids: Sequence[str], as_of: str | date | datetime | None = None) -> dict[str, str]:
+        """The path of the document of each of these passages."""
+        return self._read(as_of, lambda view: {key: row["path"] for key, row in view.table.rows(ids).items()})
 
     def answer(self, question: str, hits: Sequence[Hit], encode: Encode | None = None) -> Answer:
         """Answer from these passages, as :meth:`ask` does from those that it finds itself.

@@ -41,6 +41,9 @@ from warehouse.settings import FusionSettings
 Scores = NDArray[np.float32]
 Entities = tuple[NDArray[np.int64], Scores]
 """Entity rows, ascending, and their weights."""
+Reset = tuple[NDArray[np.int64], Scores]
+"""Nodes of the graph, each once, and the shares of the walk's start on them."""
+NO_RESET: Reset = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 Cover = Callable[[Sequence[str]], Scores]
 """Passages to how much of the question they hold, the best 1."""
 
@@ -58,6 +61,8 @@ class Fused:
     scores: Scores
     ranks: Mapping[str, Mapping[str, int]]
     """Channel to passage id to rank, from 1."""
+    reset: Reset = NO_RESET
+    """Where the walk started; nowhere without the graph channel."""
 
 
 def fuse(
@@ -89,7 +94,8 @@ def fuse(
         return Fused(tuple(keys), np.array([base[key] for key in keys], dtype=np.float32), ranks)
 
     begun = _on_nodes(graph, covered(base_scores(searched, settings, full), cover, settings))
-    walked = walk_scores(graph, begun, starting_entities(graph, linked, facts, settings), settings)
+    reset = walk_reset(graph, begun, starting_entities(graph, linked, facts, settings), settings)
+    walked = walk_scores(graph, reset)
     ranks["graph"] = _ranks_of(graph, walked, full, allowed)
     weight = np.float32(settings.graph_weight * trust(walked[walked > 0], settings.judged) if searched else 1.0)
     mixed = (1 - weight) * begun + weight * walked
@@ -101,7 +107,7 @@ def fuse(
         inside[permitted[permitted >= 0]] = True
         score = np.where(inside, score, np.float32(0))
     order = best(score, k)
-    return Fused(tuple(graph.passage_keys[node].decode() for node in order), score[order], ranks)
+    return Fused(tuple(graph.passage_keys[node].decode() for node in order), score[order], ranks, reset)
 
 
 def scaled(scores: Scores, full: int) -> Scores:
@@ -138,17 +144,23 @@ def starting_entities(
     return entities, weights[entities]
 
 
-def walk_scores(graph: CompiledGraph, base: Scores, starting: Entities, settings: FusionSettings) -> Scores:
-    """The graph channel: PageRank of every passage, its best 1; all zero where there is nothing to start from."""
+def walk_reset(graph: CompiledGraph, base: Scores, starting: Entities, settings: FusionSettings) -> Reset:
+    """Nodes that the walk starts from, each once, and their shares, which sum to 1; none where nothing was found."""
     entities, weights = starting
     seeds = best(base, settings.seed_passages)
     share = settings.entity_share if len(entities) and len(seeds) else float(len(entities) > 0)
     if not len(seeds) and not len(entities):
-        return np.zeros(graph.passages, dtype=np.float32)
+        return NO_RESET
     mass = base[seeds] ** np.float32(_SEED_POWER)
     nodes = np.concatenate([seeds, graph.passages + entities])
-    reset = np.concatenate([(1 - share) * mass / mass.sum(), share * weights / weights.sum()])
-    ranked = personalized_pagerank(graph.walk(), (nodes, reset), top=STABLE_PASSAGES, among=graph.passages)
+    return nodes, np.concatenate([(1 - share) * mass / mass.sum(), share * weights / weights.sum()]).astype(np.float32)
+
+
+def walk_scores(graph: CompiledGraph, reset: Reset) -> Scores:
+    """The graph channel: PageRank of every passage, its best 1; all zero where there is nothing to start from."""
+    if not len(reset[0]):
+        return np.zeros(graph.passages, dtype=np.float32)
+    ranked = personalized_pagerank(graph.walk(), reset, top=STABLE_PASSAGES, among=graph.passages)
     walked = ranked.dense(graph.passages)
     peak = float(walked.max(initial=0.0))
     return walked / np.float32(peak) if peak > 0 else walked

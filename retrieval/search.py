@@ -19,8 +19,9 @@ from graph.facts import QuestionFacts, link_facts
 from graph.linking import link_question
 from memory.embedding import EmbedderSpec
 from retrieval.coverage import coverage, stems
+from retrieval.explanation import Explained, explained
 from retrieval.families import NO_FAMILIES, Shown, collapse
-from retrieval.fusion import fuse
+from retrieval.fusion import NO_RESET, Reset, fuse
 from retrieval.model import Filters, FurtherSource, Hit, Location, Span
 from retrieval.tables import Ranking, SearchedTable, where_clause
 from warehouse.settings import FusionSettings
@@ -73,6 +74,8 @@ class Ranked:
     shown: tuple[Shown, ...]
     ranks: Mapping[str, Mapping[str, int]]
     """Channel to passage id to rank, from 1."""
+    reset: Reset = NO_RESET
+    """Where the walk started; nowhere without the graph channel."""
 
 
 class Search:
@@ -137,11 +140,17 @@ class Search:
             )
             shown = collapse(fused.ids, fused.scores, self._families, self._allowed)[:k]
             if len(shown) >= k or len(fused.ids) < wanted:
-                return Ranked(tuple(shown), fused.ranks)
+                return Ranked(tuple(shown), fused.ranks, fused.reset)
             wanted *= 2  # the families of some were among them
 
     def _coverage(self, number: int, ids: Sequence[str]) -> NDArray[np.float32]:
         return coverage(stems(self._queries[number]), self._view.table.sentences(ids))
+
+    def explain(self, number: int, ranked: Ranked, fusion: FusionSettings) -> Explained:
+        """A ranking of one of the queries with its reasons."""
+        found = self.candidates[number]
+        hits = self.hits([ranked])[0]
+        return explained(self._view.graph, hits, found.linked[0], found.facts, fusion.fact_cut, ranked.reset)
 
     def hits(self, ranked: Sequence[Ranked]) -> list[list[Hit]]:
         """What is shown of rankings; the rows of all are read at once."""

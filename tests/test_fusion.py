@@ -13,7 +13,7 @@ from test_graph import ALL, Rows, compiled, passage_id, some_rows
 from graph.compiled import CompiledGraph
 from graph.hop import hop
 from graph.pagerank import personalized_pagerank
-from retrieval.fusion import Fused, base_scores, fuse, scaled, trust, walk_scores
+from retrieval.fusion import Fused, base_scores, fuse, scaled, trust, walk_reset, walk_scores
 from retrieval.tables import EMPTY, Ranking
 from warehouse.settings import FusionSettings
 
@@ -303,6 +303,12 @@ class TestWithGraph:
 NEIGHBOURS = compiled(Rows(4, ("shared", "other"), frozenset({(0, 0, False), (1, 0, False), (3, 1, False)})))
 
 
+def walked(
+    graph: CompiledGraph, base: np.ndarray, starting: tuple[np.ndarray, np.ndarray], setting: FusionSettings
+) -> np.ndarray:
+    return walk_scores(graph, walk_reset(graph, base, starting, setting))
+
+
 class TestWalkScores:
     @SOME
     @given(some_rows(), st.data(), SETTINGS)
@@ -312,24 +318,24 @@ class TestWalkScores:
         graph = compiled(rows)
         values = st.sampled_from([0.0, 0.2, 1.0])
         base = data.draw(st.lists(values, min_size=graph.passages, max_size=graph.passages))
-        scores = walk_scores(graph, np.array(base, np.float32), NOTHING, setting)
+        scores = walked(graph, np.array(base, np.float32), NOTHING, setting)
         assert scores.shape == (graph.passages,)
         assert scores.max(initial=0.0) == pytest.approx(1.0 if any(base) else 0.0)
 
     def test_go_by_the_square_of_the_base_scores(self) -> None:
         apart = compiled(Rows(2, (), frozenset()))
-        assert walk_scores(apart, np.array([1.0, 0.5], np.float32), NOTHING, DEFAULT).tolist() == [1.0, 0.25]
+        assert walked(apart, np.array([1.0, 0.5], np.float32), NOTHING, DEFAULT).tolist() == [1.0, 0.25]
 
     def test_start_from_the_best_passages_only(self) -> None:
         apart = compiled(Rows(3, (), frozenset()))
         base = np.array([0.5, 1.0, 0.9], np.float32)
-        assert np.flatnonzero(walk_scores(apart, base, NOTHING, FusionSettings(seed_passages=2))).tolist() == [1, 2]
+        assert np.flatnonzero(walked(apart, base, NOTHING, FusionSettings(seed_passages=2))).tolist() == [1, 2]
 
     @pytest.mark.parametrize(("share", "expected"), [(0.0, [0]), (0.5, [0, 3]), (1.0, [3])])
     def test_share_the_start_between_entities_and_passages(self, share: float, expected: Sequence[int]) -> None:
         base = np.array([1.0, 0, 0, 0], np.float32)
         lonely = compiled(Rows(4, ("other",), frozenset({(3, 0, False)})))
-        scores = walk_scores(lonely, base, linked(lonely, {"other": 1.0}), FusionSettings(entity_share=share))
+        scores = walked(lonely, base, linked(lonely, {"other": 1.0}), FusionSettings(entity_share=share))
         assert np.flatnonzero(scores).tolist() == expected
 
 

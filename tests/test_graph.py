@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import networkx as nx
@@ -24,9 +24,22 @@ from graph.compiled import CompiledGraph, GraphParameters, GraphRows, compile_gr
 from graph.hop import best, hop
 from graph.linking import LOWER_CASE_WEIGHT, link_question
 from graph.pagerank import DAMPING, personalized_pagerank
+from memory.embedding import unit_rows
 
 SOME = settings(max_examples=150, deadline=None)
 ALL = GraphParameters(max_share=1.0)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A subject and an object by number, the passages that state it, its vector, and what superseded it."""
+
+    subject: int
+    object: int
+    passages: tuple[int, ...]
+    vector: tuple[float, ...] = ()
+    superseded: str | None = None
+    predicate: str = "is of"
 
 
 @dataclass(frozen=True)
@@ -37,8 +50,9 @@ class Rows:
     keys: tuple[str, ...]
     incidence: frozenset[tuple[int, int, bool]]
     synonyms: frozenset[tuple[int, int]] = frozenset()
-    facts: frozenset[tuple[int, int, int, str | None]] = frozenset()
-    """Subject, object, the passage that states it, and what superseded it; each pair once."""
+    facts: tuple[Fact, ...] = ()
+    similar: tuple[tuple[int, int, float], ...] = ()
+    """Pairs that are near in meaning, with their cosine."""
 
 
 FACT_COLUMNS: dict[str, type[pl.DataType]] = {
@@ -78,8 +92,9 @@ def compiled(
         },
         schema=dict.fromkeys(("entity_id", "entity_key", "name", "kind", "aliases"), pl.String),
     )
-    pairs = sorted({tuple(sorted((at[one], at[other]))) for one, other in rows.synonyms})
-    facts = sorted(rows.facts, key=lambda fact: f"{rows.keys[fact[0]]} {rows.keys[fact[1]]}")
+    stated = {(*sorted((at[one], at[other])), "acronym", 1.0) for one, other in rows.synonyms}
+    near = {(*sorted((at[one], at[other])), "embedding", score) for one, other, score in rows.similar}
+    facts = rows.facts
     return compile_graph(
         GraphRows(
             passage_ids=pl.Series("passage_id", [passage_id(n) for n in range(rows.passages)], dtype=pl.String),
@@ -96,26 +111,44 @@ def compiled(
                 schema={"passage": pl.UInt32, "entity": pl.UInt32, "titled": pl.Boolean},
             ),
             synonyms=pl.DataFrame(
-                [(*pair, "acronym", 1.0) for pair in pairs],
+                sorted(stated | near),
                 schema={"low": pl.UInt32, "high": pl.UInt32, "method": pl.String, "score": pl.Float64},
                 orient="row",
             ),
             facts=pl.DataFrame(
                 [
-                    (f"fact {number}", at[one], "relates to", at[other], 1, None, None, superseded)
-                    for number, (one, other, _, superseded) in enumerate(facts)
+                    (
+                        f"{number:032x}",
+                        at[fact.subject],
+                        fact.predicate,
+                        at[fact.object],
+                        len(fact.passages),
+                        None,
+                        None,
+                        fact.superseded,
+                    )
+                    for number, fact in enumerate(facts)
                 ],
                 schema=FACT_COLUMNS,
                 orient="row",
             ),
             supports=pl.DataFrame(
-                [(number, passage, 0, 1) for number, (_, _, passage, _) in enumerate(facts)],
+                [(number, passage, 0, 1) for number, fact in enumerate(facts) for passage in fact.passages],
                 schema=dict.fromkeys(("fact", "passage", "char_start", "char_end"), pl.Int64),
                 orient="row",
             ),
+            embedder="hashing-2" if _vectors(facts) is not None else "",
+            fact_vectors=_vectors(facts),
         ),
         parameters,
     )
+
+
+def _vectors(facts: tuple[Fact, ...]) -> NDArray[np.float32] | None:
+    """Of length 1; without one for every fact there are none."""
+    if not facts or not all(fact.vector for fact in facts):
+        return None
+    return unit_rows(np.array([fact.vector for fact in facts], np.float32))
 
 
 @st.composite
@@ -128,10 +161,9 @@ def some_rows(draw: st.DrawFn, passages: int = 12, entities: int = 9) -> Rows:
     row = st.integers(0, len(keys) - 1)
     edge = st.tuples(row, row).filter(lambda pair: pair[0] != pair[1])
     synonyms = draw(st.frozensets(edge, max_size=3)) if len(keys) > 1 else frozenset()
-    ends = draw(
-        st.dictionaries(st.tuples(row, row), st.tuples(st.integers(0, n - 1), st.sampled_from([None, "x"])), max_size=3)
-    )
-    facts = frozenset((*pair, *stated) for pair, stated in ends.items())
+    stated = st.frozensets(st.integers(0, n - 1), min_size=1).map(lambda some: tuple(sorted(some)))
+    vectors = st.sampled_from([(1.0, 0.0), (0.6, 0.8), (0.0, -1.0)])
+    facts = tuple(draw(st.lists(st.builds(Fact, row, row, stated, vectors), max_size=4)))
     return Rows(n, keys, frozenset((*pair, titled) for pair, titled in pairs.items()), synonyms, facts)
 
 
@@ -141,6 +173,8 @@ EXAMPLE = Rows(
     frozenset({(0, 0, True), (0, 1, False), (1, 0, False), (1, 2, True), (2, 3, False), (2, 4, False), (3, 5, False)})
     | frozenset({(3, 6, False)}),
     frozenset({(4, 3)}),
+    (Fact(0, 1, (0, 1), (1.0, 0.0)), Fact(2, 0, (1,), (0.6, 0.8), "a later fact")),
+    ((0, 5, 0.9),),
 )
 
 
@@ -184,7 +218,7 @@ class TestCompiling:
         }
         assert by_passage == by_entity == expected
         assert graph.passage_ids() == [passage_id(number) for number in range(rows.passages)]
-        stated = {rows.keys[end] for fact in rows.facts for end in fact[:2]}
+        stated = {rows.keys[end] for fact in rows.facts for end in (fact.subject, fact.object)}
         assert set(key_of) == {key for _, key, _ in expected} | stated, (
             "an entity without passages or facts is left out"
         )
@@ -207,9 +241,13 @@ class TestCompiling:
         graph = compiled(rows)
         counts = np.diff(graph.postings_indptr)
         np.testing.assert_array_equal(graph.frequency, counts)
-        expected = np.log((rows.passages + 1) / counts) / np.log(rows.passages + 1) if graph.entities else []
-        np.testing.assert_allclose(graph.specificity, expected, rtol=1e-6)
-        assert np.all((graph.specificity > 0) & (graph.specificity <= 1))
+        mentioned = counts > 0
+        expected = (
+            np.log((rows.passages + 1) / counts[mentioned]) / np.log(rows.passages + 1) if mentioned.any() else []
+        )
+        np.testing.assert_allclose(graph.specificity[mentioned], expected, rtol=1e-6)
+        assert np.all((graph.specificity[mentioned] > 0) & (graph.specificity <= 1)[mentioned])
+        assert not graph.specificity[~mentioned].any(), "one that only facts name says nothing of a passage"
 
     @SOME
     @given(some_rows())
@@ -237,11 +275,17 @@ class TestCompiling:
     def test_of_a_digest_any_change_gives_another(self) -> None:
         base = compiled(EXAMPLE)
         changed = [
-            Rows(6, EXAMPLE.keys, EXAMPLE.incidence, EXAMPLE.synonyms),
-            Rows(5, ("heron", *EXAMPLE.keys[1:]), EXAMPLE.incidence, EXAMPLE.synonyms),
-            Rows(5, EXAMPLE.keys, EXAMPLE.incidence - {(0, 1, False)}, EXAMPLE.synonyms),
-            Rows(5, EXAMPLE.keys, EXAMPLE.incidence - {(0, 1, False)} | {(0, 1, True)}, EXAMPLE.synonyms),
-            Rows(5, EXAMPLE.keys, EXAMPLE.incidence),
+            replace(EXAMPLE, passages=6),
+            replace(EXAMPLE, keys=("heron", *EXAMPLE.keys[1:])),
+            replace(EXAMPLE, incidence=EXAMPLE.incidence - {(0, 1, False)}),
+            replace(EXAMPLE, incidence=EXAMPLE.incidence - {(0, 1, False)} | {(0, 1, True)}),
+            replace(EXAMPLE, synonyms=frozenset()),
+            replace(EXAMPLE, similar=()),
+            replace(EXAMPLE, facts=EXAMPLE.facts[:1]),
+            replace(EXAMPLE, facts=(EXAMPLE.facts[0], replace(EXAMPLE.facts[1], superseded=None))),
+            replace(EXAMPLE, facts=(EXAMPLE.facts[0], replace(EXAMPLE.facts[1], passages=(1, 2)))),
+            replace(EXAMPLE, facts=tuple(replace(fact, vector=()) for fact in EXAMPLE.facts)),
+            replace(EXAMPLE, facts=(EXAMPLE.facts[0], replace(EXAMPLE.facts[1], predicate="was of"))),
         ]
         renamed = dataclasses.replace(base, entity_table=base.entity_table.with_columns(name=pl.lit("Other")))
         digests = [base.digest(), renamed.digest(), *(compiled(rows).digest() for rows in changed)]
@@ -302,12 +346,12 @@ class TestStoring:
             CompiledGraph.load(tmp_path / "nowhere")
         assert "memlake repair" in caught.value.remedy
 
-    @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(CompiledGraph)])
+    @pytest.mark.parametrize("name", [f.name for f in dataclasses.fields(CompiledGraph) if f.name != "embedder"])
     @pytest.mark.parametrize("damage", ["gone", "empty", "cut", "garbage"])
     def test_a_damaged_file_says_so(self, tmp_path: Path, name: str, damage: str) -> None:
         graph = compiled(EXAMPLE)
         graph.save(tmp_path / "g")
-        file = tmp_path / "g" / ("entities.arrow" if name == "entity_table" else f"{name}.npy")
+        file = tmp_path / "g" / (f"{name}.arrow" if name.endswith("_table") else f"{name}.npy")
         if damage == "gone":
             file.unlink()
         else:
@@ -349,9 +393,9 @@ class TestWalking:
             key = rows.keys[entity]
             weight = np.log((rows.passages + 1) / counts[key]) / np.log(rows.passages + 1)
             reference.add_edge(passage, row[key], weight=weight)
-        for short, long in rows.synonyms:
+        for short, long in {tuple(sorted(pair)) for pair in rows.synonyms}:
             pair = row.get(rows.keys[short]), row.get(rows.keys[long])
-            if None not in pair:
+            if None not in pair and all(counts[rows.keys[end]] for end in (short, long)):
                 before = reference.get_edge_data(*pair, {"weight": 0.0})["weight"]
                 reference.add_edge(*pair, weight=before + 1.0)
         expected = nx.pagerank(reference, DAMPING, personalization=dict(enumerate(map(float, reset))), tol=1e-12)

@@ -48,10 +48,20 @@ def search(
     snapshot: SnapshotOption = None,
     space: SpaceOption = "default",
     config: ConfigOption = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Also tell why each passage came.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find passages, each with the exact span that it cites."""
     client = client_of(config, space, snapshot)
+    if explain:
+        from pipelines.cli.explaining import print_explained
+
+        reasons = client.explain(query, k, _filters(source, since, until), channel, as_of)
+        if as_json:
+            print_json({"query": query, **reasons.as_record()})
+        else:
+            print_explained(reasons, client, as_of)
+        return
     hits = client.search(query, k=k, channels=channel, filters=_filters(source, since, until), as_of=as_of)
     if as_json:
         print_json({"query": query, "hits": [hit.as_record() for hit in hits]})
@@ -59,7 +69,7 @@ def search(
     if not hits:
         out().print("No passage matches.")
     for hit in hits:
-        _print_hit(hit)
+        print_hit(hit)
 
 
 def ask(
@@ -110,7 +120,8 @@ def _filters(source: list[str] | None, since: datetime | None, until: datetime |
     )
 
 
-def _print_hit(hit: Hit) -> None:
+def print_hit(hit: Hit) -> None:
+    """One passage for a person."""
     from rich.markup import escape
 
     console = out()
