@@ -22,7 +22,18 @@ from warehouse.settings import load_settings
 from warehouse.snapshots import current_id
 
 SOURCE_LAYERS = ("documents", "passages", "embeddings", "mentions")
-SERVED_LAYERS = ("entities", "duplicates", "vectors", "knowledge_graph", "candidate_snapshot", "published_snapshot")
+SERVED_LAYERS = (
+    "entities",
+    "facts",
+    "phrases",
+    "resolutions",
+    "validity",
+    "duplicates",
+    "vectors",
+    "knowledge_graph",
+    "candidate_snapshot",
+    "published_snapshot",
+)
 EVALUATION = ("qa_evaluation",)
 UPKEEP = ("compact_vectors_default", "kept_snapshots", "compact_warehouse")
 
@@ -90,7 +101,7 @@ def test_there_is_one_asset_a_layer_grouped_described_and_versioned(definitions:
         assert definitions.resolve_assets_def(dg.AssetKey(name)).op.pool == pool, name
 
 
-@pytest.mark.parametrize("asset", [*SOURCE_LAYERS, "entities", "vectors", "knowledge_graph"])
+@pytest.mark.parametrize("asset", [*SOURCE_LAYERS, "entities", "facts", "resolutions", "vectors", "knowledge_graph"])
 def test_every_run_tells_rows_what_it_did_and_how_long(
     definitions: dg.Definitions, instance: dg.DagsterInstance, asset: str
 ) -> None:
