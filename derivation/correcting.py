@@ -53,9 +53,9 @@ def correct(lake: Lake, space: str, one: str, other: str, verdict: str, reason: 
         "by": getpass.getuser(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    append_line(lake.layout.overrides, json.dumps(line, ensure_ascii=False))
     with lake.warehouse.session("noting a correction") as connection:
-        bump_generation(connection)
+        bump_generation(connection)  # before the line, so that a build sees to it if this process ends in between
+    append_line(lake.layout.overrides, json.dumps(line, ensure_ascii=False))
     refresh_served(lake)
     return Corrected(named[0][1], named[1][1], publish_present(lake).snapshot_id)
 

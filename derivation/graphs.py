@@ -110,11 +110,14 @@ FROM pairs JOIN graph_passages p USING (passage_id) JOIN graph_entities e USING 
 GROUP BY p.i, e.j ORDER BY p.i, e.j
 """
 _SYNONYMS = """
-SELECT least(l.j, r.j) AS low, greatest(l.j, r.j) AS high, max_by(d.method, (d.score, d.method)) AS method,
-    max(d.score) AS score
+SELECT least(l.j, r.j) AS low, greatest(l.j, r.j) AS high,
+    max_by(d.method, (d.score, d.method)) FILTER (d.verdict <> 'different') AS method,
+    max(d.score) FILTER (d.verdict <> 'different') AS score
 FROM decisions d
 JOIN graph_entities l ON l.entity_id = d.left_id JOIN graph_entities r ON r.entity_id = d.right_id
-WHERE d.space = $space AND d.verdict <> 'different' AND l.j <> r.j GROUP BY ALL ORDER BY low, high
+WHERE d.space = $space AND l.j <> r.j GROUP BY low, high
+HAVING bool_or(d.verdict <> 'different') AND NOT bool_or(d.verdict = 'different' AND d.method = 'override')
+ORDER BY low, high
 """
 _FACTS = """
 SELECT f.fact_id, s.j AS subject, f.predicate, o.j AS object, f.passages, v.valid_from, v.valid_until, v.superseded_by

@@ -15,16 +15,22 @@ from warehouse.layout import LakeLayout
 
 MERGE, SPLIT, UNDONE = "merge", "split", "undone"
 
-_SCHEMA = {"left_id": pl.String, "right_id": pl.String, "verdict": pl.String, "number": pl.Int64}
+_SCHEMA = {
+    "left_id": pl.String,
+    "right_id": pl.String,
+    "verdict": pl.String,
+    "reason": pl.String,
+    "number": pl.Int64,
+}
 
 
 def read_overrides(layout: LakeLayout, space: str) -> pl.DataFrame:
-    """What stands for a space: ``left_id, right_id, verdict, number``, a row a pair."""
-    standing: dict[tuple[str, str], tuple[str, int]] = {}
+    """What stands for a space: ``left_id, right_id, verdict, reason, number``, a row a pair."""
+    standing: dict[tuple[str, str], tuple[str, str, int]] = {}
     if layout.overrides.exists():
         for number, line in enumerate(layout.overrides.read_text(encoding="utf-8").splitlines()):
             item = json.loads(line)
             if item["space"] == space:
-                standing[item["left_id"], item["right_id"]] = (item["verdict"], number)
+                standing[item["left_id"], item["right_id"]] = (item["verdict"], item["reason"], number)
     rows = [(*pair, *said) for pair, said in standing.items() if said[0] != UNDONE]
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import polars as pl
 
+from derivation.extraction import ExtractionStep
 from derivation.lake import Lake, exclusive
 from derivation.retention import DAMAGE, expire, sweep
 from derivation.settling import refresh_served
 from derivation.snapshot import CANDIDATE, publish_present
-from derivation.verification import snapshot_problems
+from derivation.verification import computed_again, snapshot_problems
 from errors import MemlakeError, SnapshotError, WarehouseError
 from graph.compiled import CompiledGraph
 from warehouse.compaction import drop_table, tables
@@ -122,13 +123,14 @@ def repair(lake: Lake) -> RepairReport:
     gone = _expire_unreadable(lake, dropped)
     done += _mend_current(lake)
     if not lost and lake.warehouse.exists:
-        _forget_layers(lake)
+        _extract_again(lake)
+        _forget_derived(lake)
         refresh_served(lake, rewrite=True)
         gone += _expire_unreadable(lake)
         done += _mend_current(lake)
         publish_present(lake)
         sweep(lake)
-        done.append("built vectors, index, graph and snapshot anew from the warehouse")
+        done.append("built mentions, facts, vectors, index, graph and snapshot anew from the warehouse")
     return RepairReport(
         found=tuple(found),
         done=tuple(done),
@@ -331,12 +333,20 @@ def _expire_unreadable(lake: Lake, dropped: Collection[tuple[str, str]] | None =
     return [item.snapshot_id for item in gone]
 
 
-def _forget_layers(lake: Lake) -> None:
-    """So that every layer is compared with the rows again."""
-    if lake.warehouse.exists:
-        with lake.warehouse.session("forgetting layers") as connection:
-            connection.execute("DELETE FROM layers")
-            bump_generation(connection)
+def _extract_again(lake: Lake) -> None:
+    """Make mentions and supports what the passages give; no model is asked, only what one is recorded to have said."""
+    step = ExtractionStep(lake, recorded_only=True)
+    for owners, outputs in computed_again(lake, step):
+        with lake.warehouse.session("extracting again") as connection:
+            step.write(connection, owners, outputs)
+
+
+def _forget_derived(lake: Lake) -> None:
+    """So that every layer is compared with the rows again, and every entity with every other one."""
+    with lake.warehouse.session("forgetting what is derived") as connection:
+        for table in ("layers", "compared", "neighbours"):
+            connection.execute(f"DELETE FROM {table}")
+        bump_generation(connection)
 
 
 def _mend_current(lake: Lake) -> list[str]:

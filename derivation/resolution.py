@@ -15,14 +15,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from derivation.lake import Lake, exclusive
-from derivation.overrides import read_overrides
+from derivation.overrides import MERGE, read_overrides
 from derivation.phrases import embeds_phrases
 from derivation.progress import StepReport
 from derivation.runner import conclude_global
 from graph.candidates import neighbours
-from graph.clusters import LEADER, clusters
+from graph.clusters import LEADER, OVERRIDE, clusters
 from graph.extraction import TYPES
-from graph.resolution import CODE_VERSION, decide
+from graph.resolution import CODE_VERSION, DECISIONS, DIFFERENT, SAME, decide
 from warehouse.database import Changes, Connection, bump_generation, frame, registered, replace_rows
 from warehouse.delta import Step
 from warehouse.faults import reach
@@ -43,7 +43,7 @@ _FORGOTTEN = (
     "DELETE FROM neighbours WHERE space = $space AND (embedder <> $embedder"
     " OR left_id NOT IN (SELECT owner_id FROM phrases WHERE kind = 'entity')"
     " OR right_id NOT IN (SELECT owner_id FROM phrases WHERE kind = 'entity'))",
-    "DELETE FROM compared WHERE space = $space AND (embedder <> $embedder"
+    "DELETE FROM compared WHERE space = $space AND (embedder <> $embedder OR similarity > $similarity"
     " OR entity_id NOT IN (SELECT owner_id FROM phrases WHERE kind = 'entity'))",
 )
 
@@ -112,31 +112,68 @@ def resolved(connection: Connection, lake: Lake, space: str) -> tuple[pl.DataFra
         frame(connection, _NEAR, near),
         frame(connection, _CONTEXTS, of_space),
     )
-    grouped = clusters(entities, decisions, read_overrides(lake.layout, space))
+    overrides = read_overrides(lake.layout, space)
+    grouped = clusters(entities, decisions, overrides)
     members = grouped.filter(pl.col("entity_id") != pl.col("canonical_id"), pl.col("method") != LEADER)
     named = pl.lit(space).alias("space")
     return (
-        decisions.select("left_id", "right_id", named, "method", "score", "verdict", "reason"),
+        _overridden(decisions, entities, overrides).select(
+            "left_id", "right_id", named, "method", "score", "verdict", "reason"
+        ),
         members.select("entity_id", named, "canonical_id", "method", "score"),
     )
 
 
+def _overridden(decisions: pl.DataFrame, entities: pl.DataFrame, overrides: pl.DataFrame) -> pl.DataFrame:
+    """The decisions with a person's word in place of the rules', where both entities are known."""
+    known = entities["entity_id"].to_list()
+    said = overrides.filter(pl.col("left_id").is_in(known), pl.col("right_id").is_in(known)).select(
+        "left_id",
+        "right_id",
+        method=pl.lit(OVERRIDE),
+        score=pl.lit(1.0),
+        verdict=pl.when(pl.col("verdict") == MERGE).then(pl.lit(SAME)).otherwise(pl.lit(DIFFERENT)),
+        reason="reason",
+    )
+    ruled = decisions.join(said, on=["left_id", "right_id"], how="anti")
+    return pl.concat([ruled, said.select(pl.col(name).cast(kind) for name, kind in DECISIONS.items())])
+
+
+def every_neighbour(lake: Lake, space: str) -> pl.DataFrame:
+    """The rows of ``neighbours`` as the vectors of a space give them now, all compared with all."""
+    with lake.warehouse.session("reading phrases") as connection:
+        ids, vectors = _vectors(connection, space, lake.embedder_spec.identity, every=True)
+    return _found(lake, space, ids, vectors, [], vectors[:0])
+
+
+def _found(
+    lake: Lake,
+    space: str,
+    new_ids: list[str],
+    new_vectors: NDArray[np.float32],
+    ids: list[str],
+    vectors: NDArray[np.float32],
+) -> pl.DataFrame:
+    near = neighbours(new_ids, new_vectors, ids, vectors, lake.settings.graph.synonym_similarity)
+    embedder = pl.lit(lake.embedder_spec.identity).alias("embedder")
+    return near.select("left_id", "right_id", pl.lit(space).alias("space"), embedder, "score")
+
+
 def _compare(lake: Lake, space: str) -> Changes:
     """Find the neighbours of entities that were never compared, and forget those of entities that are gone."""
-    embedder = lake.embedder_spec.identity
+    embedder, similarity = lake.embedder_spec.identity, lake.settings.graph.synonym_similarity
     with lake.warehouse.session("reading phrases") as connection:
-        for statement in _FORGOTTEN:
-            connection.execute(statement, {"space": space, "embedder": embedder})
+        for statement, needed in zip(_FORGOTTEN, ({}, {"similarity": similarity}), strict=True):
+            connection.execute(statement, {"space": space, "embedder": embedder, **needed})
         new_ids, new_vectors = _vectors(connection, space, embedder, every=False)
         ids, vectors = _vectors(connection, space, embedder, every=True) if new_ids else ([], new_vectors)
     if not new_ids:
         return Changes()
     with lake.warehouse.released():
-        found = neighbours(new_ids, new_vectors, ids, vectors, lake.settings.graph.synonym_similarity)
-    rows = found.select(
-        "left_id", "right_id", pl.lit(space).alias("space"), pl.lit(embedder).alias("embedder"), "score"
+        rows = _found(lake, space, new_ids, new_vectors, ids, vectors)
+    done = pl.DataFrame({"entity_id": new_ids}).with_columns(
+        space=pl.lit(space), embedder=pl.lit(embedder), similarity=pl.lit(similarity)
     )
-    done = pl.DataFrame({"entity_id": new_ids, "space": [space] * len(new_ids), "embedder": [embedder] * len(new_ids)})
     with (
         lake.warehouse.session("writing neighbours") as connection,
         registered(connection, "pairs_frame", rows),

@@ -7,7 +7,7 @@ Vectors are compared with those that were paid for; computing some anew is asked
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,8 @@ from derivation.graphs import GRAPH_STEP_NAME, compiled_graph, open_graph
 from derivation.lake import Lake, exclusive
 from derivation.layers import layer_state
 from derivation.passages import Passages
-from derivation.resolution import resolved
+from derivation.phrases import wanted_phrases
+from derivation.resolution import every_neighbour, resolved
 from derivation.runner import Derivation
 from derivation.snapshot import present_state
 from errors import MemlakeError
@@ -40,7 +41,7 @@ AREAS = {
     "passages": "cut again from the revisions",
     "mentions": "found again in the passages, or in what a model is recorded to have said",
     "entities": "aggregated again",
-    "facts": "aggregated and dated again, entities resolved again",
+    "facts": "aggregated and dated again, entities compared and resolved again",
     "duplicates": "signed, measured and clustered again",
     "vectors": "every Lance row against the warehouse, the full-text index against the rows",
     "graph": "compiled again, and the files against their digest",
@@ -147,7 +148,16 @@ def _mentions(lake: Lake) -> _Look:
 
 
 def _recomputed(lake: Lake, derivation: Derivation) -> _Look:
-    """Run a step on everything that it has done, write nothing, and compare with the rows that are there."""
+    """What a step gives for everything that it has done, compared with the rows that are there."""
+    owner = "document_id" if derivation.step.name == "passages" else "passage_id"
+    for owners, outputs in computed_again(lake, derivation):
+        with lake.warehouse.session("comparing") as connection:
+            for table, rows in derivation.tables(outputs).items():
+                yield rows.height, _differences(connection, table, rows, owner, owners)
+
+
+def computed_again(lake: Lake, derivation: Derivation) -> Iterator[tuple[list[str], Mapping[str, pl.DataFrame]]]:
+    """Run a step on everything that it has done, a batch at a time; gives the inputs' ids and the outputs."""
     for source in lake.settings.sources:
         scope = Scope(source.space, source.name)
         with lake.warehouse.session("reading the ledger") as connection:
@@ -163,11 +173,7 @@ def _recomputed(lake: Lake, derivation: Derivation) -> _Look:
             with lake.warehouse.session("reading inputs") as connection:
                 loaded = derivation.load(connection, batch)
             computed = derivation.compute(batch, loaded)
-            owner = "document_id" if derivation.step.name == "passages" else "passage_id"
-            owners = [outcome.task.input_id for outcome in computed.outcomes]
-            with lake.warehouse.session("comparing") as connection:
-                for table, rows in derivation.tables(computed.outputs).items():
-                    yield rows.height, _differences(connection, table, rows, owner, owners)
+            yield [outcome.task.input_id for outcome in computed.outcomes], computed.outputs
 
 
 def _entities(lake: Lake) -> _Look:
@@ -179,8 +185,11 @@ def _entities(lake: Lake) -> _Look:
 
 def _facts(lake: Lake) -> _Look:
     for space in lake.settings.spaces:
+        near = every_neighbour(lake, space)
         with lake.warehouse.session("comparing facts") as connection:
             computed = {"facts": aggregated_facts(connection, space), "validity": dated_facts(connection, space)}
+            computed["phrases"] = wanted_phrases(connection, lake, space).drop("text")
+            computed["neighbours"] = near
             computed["decisions"], computed["resolutions"] = resolved(connection, lake, space)
             for table, rows in computed.items():
                 yield rows.height, _differences(connection, table, rows, "space", [space])

@@ -114,6 +114,31 @@ def best_pair(
     return int(first[row]), int(second[column]), float(cosines[row, column])
 
 
+def standing(graph: CompiledGraph, entities: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Passages all of whose facts about some entities are superseded, ascending, and the highest weight of these facts.
+
+    A passage that also states of one of them what still holds, or states nothing of them, is not among them.
+
+    Args:
+        entities: rows.
+    """
+    outdated = np.flatnonzero(graph.fact_weight < 1)
+    outdated = outdated[_about(graph, outdated, entities)]
+    at, _ = slices(graph.support_indptr, outdated)
+    passages = np.unique(graph.support_indices[at]).astype(np.int64)
+    if not len(passages):
+        return passages, np.empty(0, dtype=np.float32)
+    facts, lengths = _stated(graph, passages)
+    weights = np.where(_about(graph, facts, entities), graph.fact_weight[facts], np.float32(0))
+    highest: NDArray[np.float32] = np.maximum.reduceat(weights, _starts(lengths))
+    return passages[highest < 1], highest[highest < 1]
+
+
+def _about(graph: CompiledGraph, facts: NDArray[np.integer], entities: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which of these facts have one of the entities at an end."""
+    return np.isin(graph.fact_subject[facts], entities) | np.isin(graph.fact_object[facts], entities)
+
+
 def _stated(graph: CompiledGraph, passages: NDArray[np.integer]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Facts that passages state, laid end to end, and how many each one states."""
     at, lengths = slices(graph.stated_indptr, passages)

@@ -17,6 +17,8 @@ candidates of every channel, with settings in `code`:
    the relevance of where it leads, which is its cosine to the question over the best; its best passage is 1. Where
    the graph has facts, the relevance is the mean of that and of the cosine of the best pair of facts, one of each end
    of the hop, over the best too; a passage without facts keeps its own.
+8. a passage all of whose facts about the question's entities are superseded counts by the weight of such facts
+   (``graph.compiled.SUPERSEDED_WEIGHT``): it stays findable, behind what holds now. Nothing else changes.
 
 After HippoRAG 2 (arXiv 2502.14802), which resets on every passage with a weight of 0.05; with entities found by rules
 that drowns either the question's entities or the order of the passages, so ours resets on the best passages only.
@@ -32,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.compiled import CompiledGraph
-from graph.facts import QuestionFacts, fact_ends, pair_relevance
+from graph.facts import QuestionFacts, fact_ends, pair_relevance, standing
 from graph.hop import best, hop
 from graph.pagerank import personalized_pagerank
 from retrieval.tables import Ranking
@@ -101,6 +103,8 @@ def fuse(
     mixed = (1 - weight) * begun + weight * walked
     hopped = _hopped(graph, mixed, linked[0], searched.get("dense"), facts, settings, full)
     score = mixed + np.float32(settings.hop_weight) * hopped
+    outdated, weights = standing(graph, linked[0])
+    score[outdated] *= weights
     if allowed is not None:
         inside = np.zeros(graph.passages, dtype=bool)
         permitted = graph.passage_nodes(sorted(allowed))

@@ -40,7 +40,7 @@ CREATE TABLE decisions (        -- which pairs of entities are the same, similar
     left_id VARCHAR NOT NULL,
     right_id VARCHAR NOT NULL,
     space VARCHAR NOT NULL,
-    method VARCHAR NOT NULL,
+    method VARCHAR NOT NULL,    -- override where a person said so
     score DOUBLE NOT NULL,
     verdict VARCHAR NOT NULL,   -- same (merged, if the cluster allows), similar (a synonym edge), different
     reason VARCHAR NOT NULL,
@@ -80,6 +80,7 @@ CREATE TABLE compared (         -- entities whose neighbours are in the table ab
     entity_id VARCHAR NOT NULL,
     space VARCHAR NOT NULL,
     embedder VARCHAR NOT NULL,
+    similarity DOUBLE NOT NULL, -- the least cosine of the neighbours that were looked for
     PRIMARY KEY (embedder, entity_id)
 );
 
