@@ -115,7 +115,7 @@ def check_spans(lake: Lake, candidate: Manifest) -> CheckResult:
 
 
 def check_vectors(lake: Lake, candidate: Manifest) -> CheckResult:
-    """No passage lacks a vector, and every vector is finite and of unit length."""
+    """No passage and no phrase lacks a vector, and every vector is finite and of unit length."""
     problems: list[str] = []
     with lake.warehouse.session("checking vectors") as connection:
         missing = _column(
@@ -123,6 +123,13 @@ def check_vectors(lake: Lake, candidate: Manifest) -> CheckResult:
             "SELECT d.path || ' has ' || count(*) || ' passages without a vector' FROM passages p"
             " JOIN documents d USING (document_id) ANTI JOIN embeddings e ON e.space = p.space"
             " AND e.text_hash = p.text_hash AND e.embedder = $embedder GROUP BY d.path ORDER BY d.path",
+            {"embedder": lake.embedder_spec.identity},
+        )
+        missing += _column(
+            connection,
+            "SELECT 'space ' || p.space || ' has ' || count(*) || ' phrases without a vector' FROM phrases p"
+            " ANTI JOIN embeddings e ON e.space = p.space AND e.text_hash = p.text_hash AND e.embedder = $embedder"
+            " GROUP BY p.space ORDER BY p.space",
             {"embedder": lake.embedder_spec.identity},
         )
     problems.extend(missing)

@@ -141,7 +141,7 @@ def _read(connection: Connection, lake: Lake, space: str) -> GraphRows:
     for statement in _NUMBERED.split(";"):
         connection.execute(statement, of_space)
     facts = frame(connection, _FACTS)
-    vectors = _fact_vectors(connection, lake, space) if embeds_phrases(lake) and facts.height else None
+    vectors = _fact_vectors(connection, lake, space, facts.height) if embeds_phrases(lake) and facts.height else None
     return GraphRows(
         passage_ids=frame(connection, _PASSAGES)["passage_id"],
         entities=frame(connection, _ENTITIES, {**of_space, "separator": LIST_SEPARATOR}),
@@ -155,8 +155,11 @@ def _read(connection: Connection, lake: Lake, space: str) -> GraphRows:
     )
 
 
-def _fact_vectors(connection: Connection, lake: Lake, space: str) -> NDArray[np.float32]:
+def _fact_vectors(connection: Connection, lake: Lake, space: str, facts: int) -> NDArray[np.float32]:
+    """``(facts, dimensions)``; a fact that another process has stated and not embedded yet is near to nothing."""
     rows = connection.sql(_VECTORS, params={"space": space, "embedder": lake.embedder_spec.identity}).to_arrow_table()
-    column = rows["vector"].combine_chunks()
-    values: NDArray[np.float32] = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
-    return values.reshape(rows.num_rows, -1)
+    vectors = np.zeros((facts, lake.embedder_spec.dimensions), np.float32)
+    if rows.num_rows:
+        values = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        vectors[rows["f"].to_numpy()] = values.reshape(rows.num_rows, -1)
+    return vectors

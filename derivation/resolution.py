@@ -40,10 +40,10 @@ WHERE p.space = $space AND p.kind = 'entity' AND ($all OR p.owner_id NOT IN (
 ORDER BY p.owner_id
 """
 _FORGOTTEN = (
-    "DELETE FROM neighbours WHERE space = $space AND (embedder <> $embedder"
+    "DELETE FROM neighbours WHERE space = $space AND (embedder <> $embedder OR score < $similarity"
     " OR left_id NOT IN (SELECT owner_id FROM phrases WHERE kind = 'entity')"
     " OR right_id NOT IN (SELECT owner_id FROM phrases WHERE kind = 'entity'))",
-    "DELETE FROM compared WHERE space = $space AND (embedder <> $embedder OR similarity > $similarity"
+    "DELETE FROM compared WHERE space = $space AND (embedder <> $embedder OR similarity <> $similarity"
     " OR entity_id NOT IN (SELECT owner_id FROM phrases WHERE kind = 'entity'))",
 )
 
@@ -160,11 +160,14 @@ def _found(
 
 
 def _compare(lake: Lake, space: str) -> Changes:
-    """Find the neighbours of entities that were never compared, and forget those of entities that are gone."""
+    """Find the neighbours of entities that were never compared, and forget those of entities that are gone.
+
+    Another embedder or threshold compares all anew.
+    """
     embedder, similarity = lake.embedder_spec.identity, lake.settings.graph.synonym_similarity
     with lake.warehouse.session("reading phrases") as connection:
-        for statement, needed in zip(_FORGOTTEN, ({}, {"similarity": similarity}), strict=True):
-            connection.execute(statement, {"space": space, "embedder": embedder, **needed})
+        for statement in _FORGOTTEN:
+            connection.execute(statement, {"space": space, "embedder": embedder, "similarity": similarity})
         new_ids, new_vectors = _vectors(connection, space, embedder, every=False)
         ids, vectors = _vectors(connection, space, embedder, every=True) if new_ids else ([], new_vectors)
     if not new_ids:

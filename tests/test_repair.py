@@ -190,6 +190,51 @@ def test_a_row_that_was_changed_by_hand_is_told(workspace: Workspace, built: Bui
     assert not found.whole
 
 
+KNOWN = {
+    "gannet.md": "---\ndate: 2024-01-10\n---\n\nThe North Atlantic Freight Union (NAFU) is based in Oslo.\n",
+    "moved.md": "---\ndate: 2025-01-10\n---\n\nNAFU is based in Bergen, and the North Atlantic Freight Unit is not.\n",
+}
+"""A fact that another supersedes, and names that are one, or near."""
+
+
+@pytest.mark.parametrize(
+    ("sql", "area"),
+    [
+        ("UPDATE supports SET char_end = char_end - 1", "mentions"),
+        ("UPDATE supports SET predicate = 'is not based in'", "mentions"),
+        ("DELETE FROM supports", "mentions"),
+        ("UPDATE mentions SET surface = upper(surface) WHERE surface = 'Oslo'", "mentions"),
+        ("UPDATE facts SET passages = passages + 1", "facts"),
+        ("UPDATE facts SET predicate = 'is not based in'", "facts"),
+        ("DELETE FROM facts", "facts"),
+        ("UPDATE validity SET superseded_by = NULL, valid_until = NULL", "facts"),
+        ("DELETE FROM validity", "facts"),
+        ("UPDATE decisions SET verdict = 'different'", "facts"),
+        ("DELETE FROM decisions WHERE method = 'acronym'", "facts"),
+        ("DELETE FROM resolutions", "facts"),
+        ("UPDATE resolutions SET canonical_id = (SELECT entity_id FROM entities WHERE name = 'Oslo')", "facts"),
+        ("DELETE FROM neighbours", "facts"),
+        ("UPDATE neighbours SET score = 0.99", "facts"),
+        ("UPDATE phrases SET text_hash = 'another'", "facts"),
+        ("UPDATE phrases SET text_hash = 'another' WHERE kind = 'fact'", "checks"),
+    ],
+)
+def test_a_row_of_the_knowledge_graph_that_was_changed_is_told_and_mended(
+    workspace: Workspace, sql: str, area: str
+) -> None:
+    for name, text in KNOWN.items():
+        workspace.write(name, text)
+    workspace.configure(graph={"embed_phrases": True, "synonym_similarity": 0.6})
+    before = state_of(workspace.build().lake)
+    with workspace.lake().warehouse.session("changing by hand") as connection:
+        touched = connection.execute(sql).fetchall()
+    assert touched[0][0] > 0, "the damage was done"
+    assert area in verify(workspace.lake()).problems
+    repair(workspace.lake())
+    assert verify(workspace.lake()).whole
+    assert state_of(workspace.lake()) == before
+
+
 def test_a_reader_says_what_is_damaged_and_which_command_mends_it(workspace: Workspace, built: Built) -> None:
     for damage in (break_manifest, point_nowhere, drop_graphs, drop_table):
         damage(workspace)
