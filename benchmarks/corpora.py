@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from bisect import bisect
+from itertools import accumulate
 from pathlib import Path
 
 _DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -42,6 +44,57 @@ def synthetic_folder(folder: Path, documents: int, sections: int, words: int) ->
         files.append(folder / f"{number:04}.md")
         files[-1].write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return files
+
+
+_STATEMENTS = (
+    "{0} works for {1}.",
+    "{0} was born in {1}.",
+    "{0} was founded by {1} in 1974.",
+    "In the spring, {0} met {1} at the {filler}.",
+    "{0} is a {filler} in {1}.",
+    "The {filler} of {0} was visited by {1}.",
+    "The CEO of {0} is {1}.",
+)
+_STATEMENTS_A_RECORD = 4
+_VARIED = 0.02
+"""Share of the records that state an acronym, and of the names that are written otherwise."""
+
+
+class NamedRecords:
+    """JSON records of two names a sentence, a passage each; names are as frequent as in a text, by Zipf's law."""
+
+    def __init__(self, names: int) -> None:
+        """``names`` is how many there are to choose from."""
+        self._chance = random.Random(names)
+        self._vocabulary, words = _words(self._chance)
+        once = sorted(set(words))
+        numbers = self._chance.sample(range(len(once) ** 2), names)
+        self._names = [f"{once[number // len(once)]} {once[number % len(once)]}" for number in numbers]
+        self._reach = list(accumulate((place + 10) ** -0.9 for place in range(names)))
+
+    def write(self, folder: Path, records: int, a_file: int = 1_000) -> None:
+        """Add ``records`` more to ``folder``, as JSON Lines with fields title, text and date."""
+        folder.mkdir(parents=True, exist_ok=True)
+        first = len(list(folder.iterdir()))
+        for number, start in enumerate(range(0, records, a_file), first):
+            lines = [json.dumps(self._record(f"{number}.{line}")) for line in range(min(a_file, records - start))]
+            (folder / f"{number:05}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def _record(self, number: str) -> dict[str, str]:
+        chance = self._chance
+        sentences = [
+            statement.format(self._name(), self._name(), filler=chance.choice(self._vocabulary))
+            for statement in chance.choices(_STATEMENTS, k=_STATEMENTS_A_RECORD)
+        ]
+        if chance.random() < _VARIED:
+            words = [word.capitalize() for word in chance.choices(self._vocabulary, k=3)]
+            sentences.append(f"The {' '.join(words)} ({''.join(word[0] for word in words)}) agreed.")
+        date = f"{chance.randint(2000, 2025)}-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
+        return {"title": f"{self._name()} {number}", "text": " ".join(sentences), "date": date}
+
+    def _name(self) -> str:
+        name = self._names[bisect(self._reach, self._chance.random() * self._reach[-1])]
+        return name.replace(" ", "").capitalize() if self._chance.random() < _VARIED else name
 
 
 def _words(chance: random.Random) -> tuple[list[str], list[str]]:
