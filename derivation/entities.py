@@ -21,30 +21,25 @@ ENTITIES_STEP = Step("entities", "1", {})
 
 _AGGREGATE = """
 WITH named AS (
-    SELECT entity_id, entity_key, space, passage_id, surface, kind FROM mentions WHERE space = $space
+    SELECT entity_id, entity_key, passage_id, surface, kind FROM mentions WHERE space = $space
     UNION ALL
-    SELECT entity_id, entity_key, space, passage_id, surface, kind FROM titles WHERE space = $space
+    SELECT entity_id, entity_key, passage_id, surface, kind FROM titles WHERE space = $space
+),
+spread AS (
+    SELECT entity_id, min(entity_key) AS entity_key, CAST(count(DISTINCT passage_id) AS INTEGER) AS passages
+    FROM named GROUP BY entity_id
 ),
 surfaces AS (SELECT entity_id, surface, count(*) AS n FROM named GROUP BY ALL),
 kinds AS (SELECT entity_id, kind, count(*) AS n FROM named GROUP BY ALL),
-best_surface AS (
-    SELECT entity_id, surface FROM surfaces
-    QUALIFY row_number() OVER (PARTITION BY entity_id ORDER BY n DESC, surface) = 1
-),
-best_kind AS (
-    SELECT entity_id, kind FROM kinds
-    QUALIFY row_number() OVER (PARTITION BY entity_id ORDER BY n DESC, kind) = 1
-)
-SELECT n.entity_id, n.space, min(n.entity_key) AS entity_key, min(s.surface) AS name, min(k.kind) AS kind,
-    CAST(count(DISTINCT n.passage_id) AS INTEGER) AS passages
-FROM named n JOIN best_surface s USING (entity_id) JOIN best_kind k USING (entity_id)
-GROUP BY n.entity_id, n.space
-ORDER BY n.entity_id
+best_surface AS (SELECT entity_id, arg_min(surface, (-n, surface)) AS name FROM surfaces GROUP BY entity_id),
+best_kind AS (SELECT entity_id, arg_min(kind, (-n, kind)) AS kind FROM kinds GROUP BY entity_id)
+SELECT entity_id, $space AS space, entity_key, name, kind, passages
+FROM spread JOIN best_surface USING (entity_id) JOIN best_kind USING (entity_id)
 """
 
 
 def aggregated(connection: Connection, space: str) -> pl.DataFrame:
-    """The rows of ``entities`` as the mentions and titles of a space give them now."""
+    """The rows of ``entities`` as the mentions and titles of a space give them now, in no order."""
     return frame(connection, _AGGREGATE, {"space": space})
 
 

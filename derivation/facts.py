@@ -15,7 +15,7 @@ import polars as pl
 from derivation.lake import Lake, exclusive
 from derivation.progress import StepReport
 from derivation.runner import conclude_global
-from graph.validity import CODE_VERSION, validity
+from graph.validity import CODE_VERSION, attribute_of, intervals, valid_times
 from warehouse.database import Connection, bump_generation, frame, replace_rows
 from warehouse.delta import Step
 from warehouse.faults import reach
@@ -25,36 +25,42 @@ VALIDITY_STEP = Step("validity", CODE_VERSION, {})
 
 _AGGREGATE = """
 WITH worded AS (
-    SELECT fact_id, predicate, count(*) AS n FROM supports WHERE space = $space GROUP BY ALL
-),
-best AS (
-    SELECT fact_id, predicate FROM worded
-    QUALIFY row_number() OVER (PARTITION BY fact_id ORDER BY n DESC, predicate) = 1
+    SELECT fact_id, predicate, min(subject_id) AS subject_id, min(object_id) AS object_id, count(*) AS n
+    FROM supports WHERE space = $space GROUP BY fact_id, predicate
 )
-SELECT s.fact_id, s.space, min(s.subject_id) AS subject_id, min(b.predicate) AS predicate,
-    min(s.object_id) AS object_id, CAST(count(*) AS INTEGER) AS passages
-FROM supports s JOIN best b USING (fact_id) WHERE s.space = $space GROUP BY s.fact_id, s.space ORDER BY s.fact_id
+SELECT fact_id, $space AS space, min(subject_id) AS subject_id, arg_min(predicate, (-n, predicate)) AS predicate,
+    min(object_id) AS object_id, CAST(sum(n) AS INTEGER) AS passages
+FROM worded GROUP BY fact_id
 """
 
+_STATED = """
+SELECT s.fact_id, min(d.document_date) AS stated
+FROM supports s JOIN passages p USING (passage_id) JOIN documents d USING (document_id)
+WHERE s.space = $space AND d.document_date IS NOT NULL GROUP BY s.fact_id
+"""
+_PREDICATES = "SELECT DISTINCT predicate FROM supports WHERE space = $space"
 _STATEMENTS = """
 SELECT s.fact_id, coalesce(r.canonical_id, s.subject_id) AS subject_id, s.predicate,
-    coalesce(o.canonical_id, s.object_id) AS object_id, s.passage_id, d.document_date AS stated_on
-FROM supports s JOIN passages p USING (passage_id) JOIN documents d USING (document_id)
+    coalesce(o.canonical_id, s.object_id) AS object_id, d.document_date AS stated_on
+FROM (SELECT unnest($predicates) AS predicate) JOIN supports s USING (predicate)
+JOIN passages p USING (passage_id) JOIN documents d USING (document_id)
 LEFT JOIN resolutions r ON r.entity_id = s.subject_id
 LEFT JOIN resolutions o ON o.entity_id = s.object_id
-WHERE s.space = $space ORDER BY s.fact_id, s.passage_id
+WHERE s.space = $space AND d.document_date IS NOT NULL
 """
 
 
 def aggregated_facts(connection: Connection, space: str) -> pl.DataFrame:
-    """The rows of ``facts`` as the supports of a space give them now."""
+    """The rows of ``facts`` as the supports of a space give them now, in no order."""
     return frame(connection, _AGGREGATE, {"space": space})
 
 
 def dated_facts(connection: Connection, space: str) -> pl.DataFrame:
-    """The rows of ``validity`` as the statements of a space give them now."""
-    intervals = validity(frame(connection, _STATEMENTS, {"space": space}))
-    dated = intervals.filter(pl.col("valid_from").is_not_null())
+    """The rows of ``validity`` as the statements of a space give them now, in no order."""
+    of_space = {"space": space}
+    predicates = [name for name in frame(connection, _PREDICATES, of_space)["predicate"] if attribute_of(name)]
+    single = intervals(frame(connection, _STATEMENTS, {**of_space, "predicates": predicates}))
+    dated = valid_times(frame(connection, _STATED, of_space), single)
     return dated.select("fact_id", pl.lit(space).alias("space"), "valid_from", "valid_until", "superseded_by")
 
 

@@ -49,7 +49,7 @@ _FORGOTTEN = (
 
 _ENTITIES = """
 SELECT entity_id, entity_key, name, kind, passages, CASE WHEN list_contains($types, kind) THEN kind ELSE '' END AS type
-FROM entities WHERE space = $space ORDER BY entity_id
+FROM entities WHERE space = $space
 """
 _ACRONYMS = """
 SELECT short_id, long_id, count(*) AS supports FROM acronyms WHERE space = $space GROUP BY ALL ORDER BY ALL
@@ -113,7 +113,9 @@ def resolved(connection: Connection, lake: Lake, space: str) -> tuple[pl.DataFra
         frame(connection, _CONTEXTS, of_space),
     )
     overrides = read_overrides(lake.layout, space)
-    grouped = clusters(entities, decisions, overrides)
+    paired = pl.concat([pairs[side] for pairs in (decisions, overrides) for side in ("left_id", "right_id")])
+    # Who is in no pair stands for itself, and ranking all takes longer than the rest.
+    grouped = clusters(entities.filter(pl.col("entity_id").is_in(paired.implode())), decisions, overrides)
     members = grouped.filter(pl.col("entity_id") != pl.col("canonical_id"), pl.col("method") != LEADER)
     named = pl.lit(space).alias("space")
     return (

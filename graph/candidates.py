@@ -25,6 +25,10 @@ EXACT_KINDS = frozenset({"date", "identifier"})
 _SLACK = 1e-4
 """How far below the threshold a float32 product may be and is still measured anew in float64."""
 
+_PLAIN = "^[A-Za-z0-9]+(?: [A-Za-z0-9]+)*$"
+_ARTICLES = "^(?:(?:the|a|an) )+"
+"""What :func:`graph.normalise.normalise` does to a plain name is to fold its case and to take these off."""
+
 _SPACING = re.compile(r"[\s_]+")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _NUMBER = re.compile(r"\d+|[^\W\d_]+")
@@ -87,10 +91,19 @@ def same_key(entities: pl.DataFrame) -> pl.DataFrame:
 
 def spelled_alike(entities: pl.DataFrame) -> pl.DataFrame:
     """Pairs of different keys and one :func:`spelling`, as :data:`PAIRS` with method ``spelling``."""
-    rows = entities.select("kind", "entity_key", "name").iter_rows()
-    spelt = pl.Series("spelling", [letters(*row) for row in rows], dtype=pl.String)
-    named = entities.select("entity_id", "entity_key").with_columns(spelt).filter(pl.col("spelling") != "")
+    named = entities.select("entity_id", "entity_key", spelling=_spellings(entities)).filter(pl.col("spelling") != "")
     return _alike(named, "spelling", "spelling", pl.col("entity_key") != pl.col("entity_key_right"))
+
+
+def _spellings(entities: pl.DataFrame) -> pl.Series:
+    """The :func:`letters` of each entity; plain names, which are most, all at once."""
+    exact = pl.col("kind").is_in(sorted(EXACT_KINDS))
+    written = entities.select(pl.when(exact).then("entity_key").otherwise("name").alias("spelling")).to_series()
+    plain = written.str.to_lowercase().str.replace(_ARTICLES, "").str.replace_all(" ", "", literal=True)
+    spelt = plain.zip_with(written.str.contains(_PLAIN), pl.Series([None], dtype=pl.String))
+    others = spelt.is_null()
+    rest = pl.Series([spelling(name) for name in written.filter(others)], dtype=pl.String)
+    return spelt.scatter(others.arg_true(), rest)
 
 
 def _alike(entities: pl.DataFrame, column: str, method: str, also: pl.Expr | None = None) -> pl.DataFrame:

@@ -111,17 +111,32 @@ def validity(statements: pl.DataFrame) -> pl.DataFrame:
         statements: ``fact_id, subject_id, predicate, object_id, passage_id, stated_on`` (a date or null).
     """
     facts = statements.select("fact_id").unique()
-    dated = statements.filter(pl.col("stated_on").is_not_null()).select(
-        "fact_id", "subject_id", "predicate", "object_id", pl.col("stated_on").cast(pl.Date)
-    )
-    since = dated.group_by("fact_id").agg(stated=pl.col("stated_on").min())
-    intervals = _intervals(_single_valued(dated))
+    dated = statements.filter(pl.col("stated_on").is_not_null()).with_columns(pl.col("stated_on").cast(pl.Date))
+    since = facts.join(dated.group_by("fact_id").agg(stated=pl.col("stated_on").min()), on="fact_id", how="left")
+    return valid_times(since, intervals(dated)).sort("fact_id")
+
+
+def intervals(dated: pl.DataFrame) -> pl.DataFrame:
+    """``fact_id, valid_from, valid_until, superseded_by`` of facts about attributes with one value at a time.
+
+    Args:
+        dated: ``fact_id, subject_id, predicate, object_id, stated_on`` (a date); those with other predicates than
+            :func:`attribute_of` knows change nothing.
+    """
+    return _intervals(_single_valued(dated))
+
+
+def valid_times(since: pl.DataFrame, single: pl.DataFrame) -> pl.DataFrame:
+    """When each fact is valid, as :data:`VALIDITY`, in no order.
+
+    Args:
+        since: ``fact_id, stated``: the first date of each fact's statements, or null.
+        single: from :func:`intervals`.
+    """
     return (
-        facts.join(since, on="fact_id", how="left")
-        .join(intervals, on="fact_id", how="left")
+        since.join(single, on="fact_id", how="left")
         .with_columns(valid_from=pl.coalesce("valid_from", "stated"))
         .select(pl.col(name).cast(kind) for name, kind in VALIDITY.items())
-        .sort("fact_id")
     )
 
 
