@@ -35,6 +35,8 @@ class QuestionFacts:
     """The facts nearest to it, best first."""
     scores: NDArray[np.float32]
     """Their cosines times their weights, all positive."""
+    recognised: bool = False
+    """Whether they were chosen as relevant, so that no cut by cosine is due."""
 
 
 def link_facts(graph: CompiledGraph, vector: NDArray[np.float32]) -> QuestionFacts | None:
@@ -52,13 +54,21 @@ def link_facts(graph: CompiledGraph, vector: NDArray[np.float32]) -> QuestionFac
     return QuestionFacts(vector, rows, scores[rows])
 
 
+def near_facts(found: QuestionFacts, cut: float) -> NDArray[np.bool_]:
+    """Which of the facts are kept: those that were recognised, else those from this share of the best score."""
+    if found.recognised:
+        return np.ones(len(found.rows), dtype=bool)
+    near: NDArray[np.bool_] = found.scores >= np.float32(cut) * found.scores.max(initial=0.0)
+    return near
+
+
 def fact_ends(graph: CompiledGraph, found: QuestionFacts, cut: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Entity rows at the ends of the facts that are kept, ascending, and their weights, which sum to 1.
 
     Args:
         cut: facts below this share of the best score are left out.
     """
-    kept = found.scores >= np.float32(cut) * found.scores.max(initial=0.0)
+    kept = near_facts(found, cut)
     rows = found.rows[kept]
     ends = np.concatenate([graph.fact_subject[rows], graph.fact_object[rows]]).astype(np.int64)
     scores = np.tile(found.scores[kept], 2)

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,10 @@ from pydantic import BaseModel
 from errors import Malformed, ModelError, ModelUnavailable
 from memory.blocks import CODE, LIST, TABLE, trim
 from memory.segmentation import sentences
-from models.endpoint import endpoint_errors, open_endpoint
+from models.asking import ask_for_json
+from models.endpoint import open_endpoint
 from models.fencing import OPEN, defuse
-from models.structured import parse_reply, strict_schema
+from models.structured import parse_reply
 from retrieval.model import NO_USAGE, Citation, Hit, Span, Usage
 from warehouse.settings import AnswerSettings
 
@@ -148,8 +149,17 @@ class OpenAIAnswerer:
             f'<passage number="{number}" title={_defuse(json.dumps(hit.title))}>\n{_defuse(hit.text)}\n</passage>'
             for number, hit in enumerate(hits, 1)
         )
-        content, usage = self._complete(f"{fenced}\n\nQuestion: {question}")
-        reply = _parsed(content)
+        response = ask_for_json(
+            self._client,
+            self.name,
+            "answer",
+            _PROMPT,
+            f"{fenced}\n\nQuestion: {question}",
+            "cited_answer",
+            _CitedAnswer,
+        )
+        usage = usage_of(response)
+        reply = _parsed(str(response.choices[0].message.content or ""))
         if not reply.answerable:
             return refusal(usage)
         citations: list[Citation] = []
@@ -163,23 +173,6 @@ class OpenAIAnswerer:
         if not citations:
             return refusal(usage)
         return Drafted(_renumber(reply.answer, renumbered), tuple(citations), False, usage)
-
-    def _complete(self, content: str) -> tuple[str, Usage]:
-        from openai import BadRequestError
-
-        messages: Any = [{"role": "system", "content": _PROMPT}, {"role": "user", "content": content}]
-        structured: Any = {
-            "type": "json_schema",
-            "json_schema": {"name": "cited_answer", "strict": True, "schema": strict_schema(_CitedAnswer)},
-        }
-        with endpoint_errors(self.name, "answer"):
-            try:
-                response = self._client.chat.completions.create(
-                    model=self.name, messages=messages, temperature=0, response_format=structured
-                )
-            except BadRequestError:  # a server without structured outputs; the prompt asks for JSON anyway
-                response = self._client.chat.completions.create(model=self.name, messages=messages, temperature=0)
-            return str(response.choices[0].message.content or ""), usage_of(response)
 
 
 def usage_of(response: ChatCompletion) -> Usage:

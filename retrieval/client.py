@@ -25,6 +25,7 @@ from retrieval.explanation import Explained
 from retrieval.knowledge import PASSAGE_COLUMNS as KNOWLEDGE_COLUMNS
 from retrieval.knowledge import knowledge_of
 from retrieval.model import CHANNELS, Answer, Filters, Hit
+from retrieval.recognition import open_recogniser
 from retrieval.search import Search, View
 from retrieval.tables import SearchedTable
 from warehouse.layout import LakeLayout
@@ -56,6 +57,7 @@ class MemoryClient:
         self._given = embedder
         self._embedders: dict[str, Embedder] = {}
         self._answerer = answerer
+        self._recogniser = open_recogniser(settings.retrieval.recognition)
         self._lock = threading.Lock()
         self._seen: tuple[int, int] | None = None
         self._current: View | None = None
@@ -230,7 +232,7 @@ class MemoryClient:
             raise InvalidQuery("A query is empty.", "Ask something.")
         seen = view or self._view(None)
         vectors = self._embedder_of(seen).encode(queries) if queries and seen.uses_vectors(wanted) else None
-        return Search(seen, queries, vectors, wanted, count, filters)
+        return Search(seen, queries, vectors, wanted, count, filters, self._recogniser)
 
     def passages(self) -> list[dict[str, Any]]:
         """Every passage of the snapshot, in no order: id, source, path, place in the document, text and title."""
@@ -314,7 +316,8 @@ class MemoryClient:
     ) -> list[Hit]:
         if vector is None and view.uses_vectors(channels):
             vector = self._embed(view, query)
-        found = Search(view, [query], None if vector is None else vector[np.newaxis], channels, k, filters)
+        vectors = None if vector is None else vector[np.newaxis]
+        found = Search(view, [query], vectors, channels, k, filters, self._recogniser)
         return found.hits([found.rank(0, k, channels, self._settings.retrieval.fusion)])[0]
 
     def _counted(self, k: int | None) -> int:

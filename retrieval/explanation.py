@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graph.compiled import CompiledGraph
-from graph.facts import QuestionFacts, best_pair, fact_ends
+from graph.facts import QuestionFacts, best_pair, near_facts
 from graph.paths import EdgeKind, PathEdge, strongest_paths
 from retrieval.model import Hit
+from retrieval.recognition import sentence
 
 PATHS = 3
 """Paths told of a passage."""
@@ -124,8 +125,8 @@ def explained(
         reset: nodes that the walk started from, and their shares.
     """
     facts: dict[int, LinkedFact] = {}
-    if found is not None and len(fact_ends(graph, found, cut)[0]):
-        near = found.scores >= np.float32(cut) * found.scores.max()
+    if found is not None:
+        near = near_facts(found, cut)
         rows, scores = found.rows[near].tolist(), found.scores[near].tolist()
         facts = {row: _linked(graph, row, score) for row, score in zip(rows, scores, strict=True)}
     start = np.zeros(graph.passages + graph.entities, dtype=np.float32)
@@ -139,7 +140,7 @@ def explained(
         pair = None
         if found is not None and node >= 0 and node != nodes[0] >= 0:
             best = best_pair(graph, found.vector, nodes[0], node)
-            pair = (_sentence(graph, best[0]), _sentence(graph, best[1])) if best else None
+            pair = (sentence(graph, best[0]), sentence(graph, best[1])) if best else None
         reasons.append(Explanation(hit, tuple(stated), paths, pair))
     names = graph.entity_table["name"]
     return Explained(tuple(names[row] for row in linked.tolist()), tuple(facts.values()), tuple(reasons))
@@ -165,12 +166,6 @@ def _linked(graph: CompiledGraph, row: int, score: float) -> LinkedFact:
         passage_ids=tuple(ids[node].decode() for node in graph.support_indices[span].tolist()),
         superseded=graph.fact_table["superseded_by"][row] is not None,
     )
-
-
-def _sentence(graph: CompiledGraph, row: int) -> str:
-    names = graph.entity_table["name"]
-    predicate = graph.fact_table["predicate"][row]
-    return f"{names[int(graph.fact_subject[row])]} — {predicate} — {names[int(graph.fact_object[row])]}"
 
 
 def _paths(graph: CompiledGraph, start: NDArray[np.float32], node: int) -> tuple[Path, ...]:

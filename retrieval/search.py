@@ -23,10 +23,12 @@ from retrieval.explanation import Explained, explained
 from retrieval.families import NO_FAMILIES, Shown, collapse
 from retrieval.fusion import NO_RESET, Reset, fuse
 from retrieval.model import Filters, FurtherSource, Hit, Location, Span
+from retrieval.recognition import Recogniser, RuleRecogniser
 from retrieval.tables import Ranking, SearchedTable, where_clause
 from warehouse.settings import FusionSettings
 from warehouse.snapshots import Manifest
 
+_BY_RULE = RuleRecogniser()
 _NOTHING_LINKED = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 
 
@@ -89,6 +91,7 @@ class Search:
         channels: Sequence[str],
         k: int,
         filters: Filters | None,
+        recogniser: Recogniser = _BY_RULE,
     ) -> None:
         """Find the candidates.
 
@@ -96,6 +99,7 @@ class Search:
             vectors: of the queries, ``(len(queries), dimensions)``; needed where the view uses vectors.
             channels: which of them may be ranked.
             k: how many passages a ranking may have at most.
+            recogniser: which of the facts near a query are relevant.
         """
         self._view = view
         self._queries = queries
@@ -111,7 +115,7 @@ class Search:
                 dense,
                 lexical,
                 link_question(query, view.graph) if use_graph else _NOTHING_LINKED,
-                link_facts(view.graph, vector) if use_graph and vector is not None else None,
+                _facts(view.graph, query, vector, recogniser) if use_graph and vector is not None else None,
             )
             for query, vector, (dense, lexical) in zip(queries, asked, found, strict=True)
         ]
@@ -157,6 +161,13 @@ class Search:
         keys = {key for one in ranked for item in one.shown for key in (item.key, *item.others)}
         rows = self._view.table.rows(sorted(keys))
         return [[_hit(place, item, rows, one.ranks) for place, item in enumerate(one.shown, 1)] for one in ranked]
+
+
+def _facts(
+    graph: CompiledGraph, query: str, vector: NDArray[np.float32], recogniser: Recogniser
+) -> QuestionFacts | None:
+    found = link_facts(graph, vector)
+    return None if found is None else recogniser.choose(query, graph, found)
 
 
 def _hit(rank: int, shown: Shown, rows: Mapping[str, dict[str, Any]], ranks: Mapping[str, Mapping[str, int]]) -> Hit:

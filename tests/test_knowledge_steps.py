@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -193,7 +192,9 @@ def test_any_split_into_builds_and_any_deletions_give_the_lake_that_is_built_at_
     make_workspace: Callable[[], Workspace], server: OpenAIServer, way: str
 ) -> None:
     @settings(max_examples=2, suppress_health_check=list(HealthCheck))
-    @given(order=st.permutations(sorted(CORPUS)), cuts=st.sets(st.integers(1, 5), min_size=1, max_size=2), data=st.data())
+    @given(
+        order=st.permutations(sorted(CORPUS)), cuts=st.sets(st.integers(1, 5), min_size=1, max_size=2), data=st.data()
+    )
     def check(order: list[str], cuts: set[int], data: st.DataObject) -> None:
         workspace = configured(make_workspace(), way, server)
         present: set[str] = set()

@@ -199,6 +199,23 @@ class FusionSettings(Section):
     hop_passages: int = Field(6, ge=1, description="Passages that the hop starts from.")
 
 
+class RecognitionSettings(Section):
+    """Which facts near a question are relevant to it, where facts are embedded."""
+
+    provider: Literal["rule", "openai"] = Field(
+        "rule", description="rule goes by cosines; openai asks a model, one call a query."
+    )
+    model: str | None = Field(None, description="For openai: the model's name.")
+    base_url: str | None = Field(None, description="For openai: the endpoint; the key comes from OPENAI_API_KEY.")
+    timeout_seconds: float = Field(20.0, gt=0, description="For openai: after that the rule decides.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> RecognitionSettings:
+        if self.provider == "openai" and not self.model:
+            raise ValueError("provider is 'openai' and model is not set")
+        return self
+
+
 class RetrievalSettings(Section):
     """How a query is answered; read by the client, so a change needs no rebuild."""
 
@@ -208,6 +225,7 @@ class RetrievalSettings(Section):
         True, description="Show one passage of a family that says the same, and name the others as further sources."
     )
     fusion: FusionSettings = Field(default_factory=FusionSettings)
+    recognition: RecognitionSettings = Field(default_factory=RecognitionSettings)
 
 
 class RetentionSettings(Section):
