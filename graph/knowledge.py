@@ -10,7 +10,7 @@ import datetime as dt
 from dataclasses import dataclass, fields
 
 import polars as pl
-from rapidfuzz import process
+from rapidfuzz import fuzz, process
 
 from errors import UnknownName
 from graph.normalise import normalise, normalise_identifier
@@ -218,7 +218,7 @@ class KnowledgeGraph:
         """The remedy of an unknown name: the names that are most like it."""
         key = normalise(name)
         keys = self.entities["key"].to_list()
-        close = process.extract(key, keys, limit=_NEAREST, score_cutoff=_LEAST_LIKENESS) if key else []
+        close = process.extract(key, keys, scorer=fuzz.ratio, limit=_NEAREST, score_cutoff=_LEAST_LIKENESS) if key else []
         if not close:
             return "Names are those that documents of this space mention."
         names = self.entities["name"].gather(sorted({at for _, _, at in close})).to_list()
