@@ -1,4 +1,4 @@
-"""Passages to entity mentions."""
+"""Passages to mentions and stated facts."""
 
 from typing import Any
 
@@ -22,6 +22,6 @@ from derivation.runner import run
 )
 @raises_failures
 def mentions(context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
-    """Names, titles, quoted terms, dates, identifiers and acronyms in each passage, each with its span."""
+    """What each passage mentions and states, by rules or by a model, every mention and fact with its span."""
     _, scope = source_scope(context, lake)
     return layer_result(lake, "mentions", [scope], [run(lake, ExtractionStep(lake), scope)])
