@@ -155,11 +155,12 @@ def _read(connection: Connection, lake: Lake, space: str) -> GraphRows:
     )
 
 
-def _fact_vectors(connection: Connection, lake: Lake, space: str, facts: int) -> NDArray[np.float32]:
+def _fact_vectors(connection: Connection, lake: Lake, space: str, facts: int) -> NDArray[np.float32] | None:
     """``(facts, dimensions)``; a fact that another process has stated and not embedded yet is near to nothing."""
     rows = connection.sql(_VECTORS, params={"space": space, "embedder": lake.embedder_spec.identity}).to_arrow_table()
-    vectors = np.zeros((facts, lake.embedder_spec.dimensions), np.float32)
-    if rows.num_rows:
-        values = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        vectors[rows["f"].to_numpy()] = values.reshape(rows.num_rows, -1)
+    if not rows.num_rows:
+        return None
+    values = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(rows.num_rows, -1)
+    vectors = np.zeros((facts, values.shape[1]), np.float32)
+    vectors[rows["f"].to_numpy()] = values
     return vectors

@@ -55,7 +55,11 @@ NAMES = {"files": ("ada.md", "drafts/grace.md", "alan.txt"), "jsonl": ("a.jsonl"
 
 TITLES = ("Notes on Computing", "Reading List", "")
 
+DATES = ("", "2024-01-10", "2025-03-01")
+
 HEADINGS = ("", "Engines", "Engines in London")
+
+SHORT = 5
 
 SENTENCES = (
     "Ada Lovelace wrote the first program for the Analytical Engine of Charles Babbage, and her notes on it were"
@@ -64,6 +68,8 @@ SENTENCES = (
     " Mark II (MII) is still taped into the book of the laboratory.",
     "Alan Turing worked at the Government Code and Cypher School (GCCS) near London, where the Analytical Engine was"
     " a story that one told to those who came new.",
+    "Gannet Maritime (GM) is based in London. The letters of C.S. Lewis to Ada Lovelace are there.",
+    "GM is based in Oslo, and Gannet Mines (GM) is not. C S Lewis owns the Mark II.",
     "Short is better.",
 )
 
@@ -74,7 +80,7 @@ VARIANTS = 4
 
 SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
     "segmentation": ({"target_tokens": 48, "max_tokens": 64}, {"target_tokens": 16, "max_tokens": 32}),
-    "graph": ({"max_share": 0.6}, {"max_share": 1.0}, {"max_share": 0.1}),
+    "graph": ({"max_share": 0.6}, {"max_share": 1.0}, {"embed_phrases": True, "synonym_similarity": 0.6}),
     "embedding": ({"dimensions": 16}, {"dimensions": 24}),
 }
 """Choices of the settings that shape what a lake holds; the first of each is where a sequence begins."""
@@ -105,6 +111,7 @@ class Doc:
     parts: tuple[tuple[str, int, int], ...]
     """Heading, sentence and variant of each part."""
     broken: bool = False
+    date: str = ""
 
     def texts(self) -> list[str]:
         return [said(sentence, variant) for _, sentence, variant in self.parts]
@@ -126,7 +133,9 @@ def rendered(kind: str, content: Content) -> bytes:
         if doc.broken:
             return b"\0\1\2" * 100
         blocks = [f"## {heading}\n\n{text}" if heading else text for (heading, _, _), text in _told(doc)]
-        front = f"---\ntitle: {doc.title}\n---\n\n" if doc.title else ""
+        told = {"title": doc.title, "date": doc.date}
+        fields = "".join(f"{name}: {value}\n" for name, value in told.items() if value)
+        front = f"---\n{fields}---\n\n" if fields else ""
         return (front + "\n\n".join(blocks) + "\n").encode()
     record = _session if kind == "chat" else _ticket
     lines = [record(number, doc) for number, doc in enumerate(content)]
@@ -140,22 +149,22 @@ def _told(doc: Doc) -> Iterator[tuple[tuple[str, int, int], str]]:
 def _ticket(number: int, doc: Doc) -> str:
     if doc.broken:
         return "{ broken"
-    return json.dumps({"id": f"T-{number}", "title": doc.title, "text": "\n\n".join(doc.texts())})
+    return json.dumps({"id": f"T-{number}", "title": doc.title, "date": doc.date, "text": "\n\n".join(doc.texts())})
 
 
 def _session(number: int, doc: Doc) -> str:
     if doc.broken:
         return "[]"
     turns = [{"speaker": "Bob" if turn % 2 else "Ann", "text": text} for turn, text in enumerate(doc.texts())]
-    return json.dumps({"session": f"s{number}", "date": "2026-02-03", "turns": turns})
+    return json.dumps({"session": f"s{number}", "date": doc.date or "2026-02-03", "turns": turns})
 
 
 FIRST: dict[str, Content] = {
     "ada.md": (Doc(TITLES[0], (("Engines", 0, 0), ("", 2, 0))),),
-    "drafts/grace.md": (Doc(TITLES[1], (("", 0, 2),)),),
-    "a.jsonl": (Doc(TITLES[0], (("", 0, 1),)), Doc(TITLES[2], (("", 1, 0),)), Doc("", (("", 3, 0),), broken=True)),
-    "b.jsonl": (Doc(TITLES[1], (("", 2, 3),)),),
-    "c.jsonl": (Doc("", (("", 1, 0), ("", 3, 0))), Doc("", (("", 0, 0),))),
+    "drafts/grace.md": (Doc(TITLES[1], (("", 0, 2), ("", 3, 0)), date=DATES[1]),),
+    "a.jsonl": (Doc(TITLES[0], (("", 0, 1),)), Doc(TITLES[2], (("", 1, 0),)), Doc("", (("", SHORT, 0),), broken=True)),
+    "b.jsonl": (Doc(TITLES[1], (("", 4, 0),), date=DATES[2]),),
+    "c.jsonl": (Doc("", (("", 1, 0), ("", 4, 0)), date=DATES[2]), Doc("", (("", 3, 0),), date=DATES[1])),
 }
 """What the files hold of the lakes that sequences begin with."""
 
@@ -163,10 +172,11 @@ EDITS: dict[str, Callable[[Doc], Doc]] = {
     "parts change places": lambda doc: replace(doc, parts=doc.parts[::-1]),
     "a new title": lambda doc: replace(doc, title=TITLES[(TITLES.index(doc.title) + 1) % len(TITLES)]),
     "the headings go": lambda doc: replace(doc, parts=tuple(("", *part[1:]) for part in doc.parts)),
-    "a start is put before": lambda doc: replace(doc, parts=(("", 3, 0), *doc.parts[:2])),
+    "a start is put before": lambda doc: replace(doc, parts=(("", SHORT, 0), *doc.parts[:2])),
     "said twice": lambda doc: replace(doc, parts=(doc.parts[0], *doc.parts[:2])),
     "cut": lambda doc: replace(doc, parts=tuple((*part[:2], 1) for part in doc.parts)),
     "added to": lambda doc: replace(doc, parts=tuple((*part[:2], 2) for part in doc.parts)),
+    "a later date": lambda doc: replace(doc, date=DATES[(DATES.index(doc.date) + 1) % len(DATES)]),
     "broken or mended": lambda doc: replace(doc, broken=not doc.broken),
 }
 """What may happen to a document."""
@@ -174,7 +184,12 @@ EDITS: dict[str, Callable[[Doc], Doc]] = {
 parts = st.tuples(
     st.sampled_from(HEADINGS), st.integers(0, len(SENTENCES) - 1), st.integers(0, VARIANTS - 1)
 )  # fmt: skip
-docs = st.builds(Doc, st.sampled_from(TITLES), st.lists(parts, min_size=1, max_size=2).map(tuple))
+docs = st.builds(
+    Doc,
+    st.sampled_from(TITLES),
+    st.lists(parts, min_size=1, max_size=2).map(tuple),
+    date=st.sampled_from(DATES),
+)
 contents = st.lists(docs, min_size=1, max_size=2).map(tuple)
 sources = st.sampled_from(sorted(KINDS))
 numbers = st.integers(0, 5)
@@ -640,8 +655,12 @@ def vectors_of(lake: Lake) -> Vectors:
 
 
 def texts_of(lake: Lake) -> set[tuple[str, str]]:
+    """Space and hash of the texts that a vector is kept for."""
     with lake.warehouse.session("looking") as connection:
-        return set(connection.execute("SELECT DISTINCT space, text_hash FROM passages").fetchall())
+        return set(
+            connection.execute("SELECT space, text_hash FROM passages UNION SELECT space, text_hash FROM phrases")
+            .fetchall()
+        )  # fmt: skip
 
 
 def differences(lake: Lake, other: Lake) -> str:
