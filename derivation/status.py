@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from derivation.lake import Lake
+from derivation.overrides import read_overrides
 from errors import SnapshotError
 from warehouse.database import Connection
 from warehouse.files import size_of
@@ -68,6 +69,8 @@ class LakeStatus:
     """How many are kept."""
     unfinished_erasures: tuple[str, ...] = ()
     """What was to be erased and is not gone from everywhere yet."""
+    corrections: int = 0
+    """Pairs of entities that a person has merged or split."""
 
 
 _COUNTS = """
@@ -134,6 +137,7 @@ def read_status(lake: Lake) -> LakeStatus:
         },
         snapshots=len(list_ids(layout)),
         unfinished_erasures=tuple(text for (text,) in unfinished),
+        corrections=sum(read_overrides(layout, space).height for space in lake.settings.spaces),
     )
 
 

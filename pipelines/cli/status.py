@@ -34,6 +34,8 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     else:
         console.print("Published  nothing yet; build with: memlake build")
     console.print(f"Kept       {counted(found.snapshots, 'snapshot')}")
+    if found.corrections:
+        console.print(f"Corrected  {counted(found.corrections, 'pair')} of entities, by memlake graph merge and split")
     for text in found.unfinished_erasures:
         console.print(f"[red]Unfinished erasure of a {text}: run memlake erase again[/red]")
     if found.held_back:
