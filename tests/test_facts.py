@@ -1,4 +1,4 @@
-"""Facts of a lake: alive while a passage states them, dated by their documents, demoted when another superseded them."""
+"""Facts of a lake: alive while a passage states them, dated by their documents, set back when superseded."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def facts(workspace: Workspace, space: str = "default") -> dict[str, int]:
 
 
 def validity(workspace: Workspace) -> dict[str, tuple[Any, ...]]:
-    """From when to when each dated fact holds, and the object of what superseded it, by subject, predicate and object."""
+    """From when to when each dated fact holds, and the object of what superseded it, by the fact's words."""
     rows = workspace.rows(
         "SELECT s.name || ' ' || f.predicate || ' ' || o.name, v.valid_from, v.valid_until, n.name FROM validity v"
         " JOIN facts f USING (fact_id) JOIN entities s ON s.entity_id = f.subject_id"

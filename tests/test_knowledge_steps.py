@@ -21,13 +21,15 @@ from testing.recorded import Recording
 from testing.server import OpenAIServer
 
 CORPUS = {
-    "union.md": "---\ntitle: Union\ndate: 2024-01-10\n---\n\nThe North Atlantic Freight Union (NAFU) met Ann Lindqvist in"
-    " Oslo. NAFU is based in Oslo.\n",
+    "union.md": "---\ntitle: Union\ndate: 2024-01-10\n---\n\n"
+    "The North Atlantic Freight Union (NAFU) met Ann Lindqvist in Oslo. NAFU is based in Oslo.\n",
     "crew.md": "---\ntitle: Crew\ndate: 2025-02-01\n---\n\nThe crew of Petrel Ferry trusts NAFU. NAFU is based in Port"
     " Hallin.\n",
     "archive.md": "# Archive\n\nThe North Atlantic Field University (NAFU) keeps the archive of PetrelFerry.\n",
-    "harbour.md": "---\ntitle: Port Hallin\ndate: 2025-03-01\n---\n\nOwner: Ana Reyes\n\nC.S. Lewis saw it from Oslo.\n",
-    "harbour-new.md": "---\ntitle: Port Hallin\ndate: 2025-09-01\n---\n\nOwner: Jon Berg\n\nThe letters of C S Lewis are in Oslo.\n",
+    "harbour.md": "---\ntitle: Port Hallin\ndate: 2025-03-01\n---\n\nOwner: Ana Reyes\n\n"
+    "C.S. Lewis saw it from Oslo.\n",
+    "harbour-new.md": "---\ntitle: Port Hallin\ndate: 2025-09-01\n---\n\nOwner: Jon Berg\n\n"
+    "The letters of C S Lewis are in Oslo.\n",
     "copy.md": "# Copy\n\nPetrel Ferries and Petrel Ferry, says Ann Lindqvist, belong to Jon Berg of Port Hallin.\n",
 }
 """Acronyms, of which one is ambiguous, spellings of one name, and a changed owner."""
