@@ -80,7 +80,7 @@ CREATE OR REPLACE TEMP TABLE graph_entities AS
     SELECT e.entity_id, s.j FROM entities e LEFT JOIN resolutions r USING (entity_id)
     JOIN standing s ON s.entity_id = coalesce(r.canonical_id, e.entity_id) WHERE e.space = $space;
 CREATE OR REPLACE TEMP TABLE graph_facts AS
-    SELECT fact_id, row_number() OVER (ORDER BY fact_id) - 1 AS f FROM facts
+    SELECT fact_id, subject_id, predicate, object_id, passages, row_number() OVER (ORDER BY fact_id) - 1 AS f FROM facts
     WHERE space = $space AND fact_id IN (SELECT fact_id FROM supports JOIN graph_passages USING (passage_id))
 """
 """Numbers of the nodes; an entity that stands under another one's name has that one's number."""
@@ -97,7 +97,9 @@ FROM entities e JOIN graph_entities g USING (entity_id) LEFT JOIN aliases a USIN
 WHERE e.entity_id NOT IN (SELECT entity_id FROM resolutions) AND e.space = $space ORDER BY g.j
 """
 _NAMES = """
-SELECT DISTINCT e.entity_key AS key, g.j AS entity FROM entities e JOIN graph_entities g USING (entity_id) ORDER BY ALL
+SELECT DISTINCT e.entity_key AS key, g.j AS entity
+FROM resolutions r JOIN entities e USING (entity_id) JOIN graph_entities g USING (entity_id)
+JOIN entities c ON c.entity_id = r.canonical_id WHERE r.space = $space AND e.entity_key <> c.entity_key ORDER BY ALL
 """
 _INCIDENCE = """
 WITH pairs AS (
@@ -107,7 +109,7 @@ WITH pairs AS (
 )
 SELECT p.i AS passage, e.j AS entity, bool_or(titled) AS titled
 FROM pairs JOIN graph_passages p USING (passage_id) JOIN graph_entities e USING (entity_id)
-GROUP BY p.i, e.j ORDER BY p.i, e.j
+GROUP BY p.i, e.j
 """
 _SYNONYMS = """
 SELECT least(l.j, r.j) AS low, greatest(l.j, r.j) AS high,
@@ -120,9 +122,9 @@ HAVING bool_or(d.verdict <> 'different') AND NOT bool_or(d.verdict = 'different'
 ORDER BY low, high
 """
 _FACTS = """
-SELECT f.fact_id, s.j AS subject, f.predicate, o.j AS object, f.passages, v.valid_from, v.valid_until, v.superseded_by
-FROM facts f JOIN graph_facts g USING (fact_id) LEFT JOIN validity v USING (fact_id)
-JOIN graph_entities s ON s.entity_id = f.subject_id JOIN graph_entities o ON o.entity_id = f.object_id ORDER BY g.f
+SELECT g.fact_id, s.j AS subject, g.predicate, o.j AS object, g.passages, v.valid_from, v.valid_until, v.superseded_by
+FROM graph_facts g LEFT JOIN validity v USING (fact_id)
+JOIN graph_entities s ON s.entity_id = g.subject_id JOIN graph_entities o ON o.entity_id = g.object_id ORDER BY g.f
 """
 _SUPPORTS = """
 SELECT f.f AS fact, p.i AS passage, s.char_start, s.char_end FROM supports s
@@ -145,7 +147,7 @@ def _read(connection: Connection, lake: Lake, space: str) -> GraphRows:
     return GraphRows(
         passage_ids=frame(connection, _PASSAGES)["passage_id"],
         entities=frame(connection, _ENTITIES, {**of_space, "separator": LIST_SEPARATOR}),
-        names=frame(connection, _NAMES),
+        names=frame(connection, _NAMES, of_space),
         incidence=frame(connection, _INCIDENCE, of_space),
         synonyms=frame(connection, _SYNONYMS, of_space),
         facts=facts,

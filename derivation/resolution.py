@@ -70,10 +70,9 @@ WITH asked AS (
         AND entity_key IN (SELECT entity_key FROM entities WHERE space = $space GROUP BY 1 HAVING count(*) > 1)
     UNION SELECT left_id FROM neighbours WHERE space = $space UNION SELECT right_id FROM neighbours WHERE space = $space
 ),
-named AS (SELECT DISTINCT passage_id, entity_id, entity_key FROM mentions WHERE space = $space)
-SELECT DISTINCT n.entity_id, o.entity_key AS other_key
-FROM named n JOIN asked USING (entity_id) JOIN named o ON o.passage_id = n.passage_id AND o.entity_id <> n.entity_id
-ORDER BY ALL
+places AS (SELECT DISTINCT passage_id, entity_id FROM mentions JOIN asked USING (entity_id) WHERE space = $space)
+SELECT DISTINCT p.entity_id, m.entity_key AS other_key
+FROM mentions m JOIN places p ON m.passage_id = p.passage_id AND m.entity_id <> p.entity_id WHERE m.space = $space
 """
 
 

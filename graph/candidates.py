@@ -25,9 +25,10 @@ EXACT_KINDS = frozenset({"date", "identifier"})
 _SLACK = 1e-4
 """How far below the threshold a float32 product may be and is still measured anew in float64."""
 
-_PLAIN = "^[A-Za-z0-9]+(?: [A-Za-z0-9]+)*$"
+_PLAIN = "^[A-Za-z0-9 .,:;!?()/-]*$"
+_DOTTED = r"[A-Za-z]\.[A-Za-z]\."
 _ARTICLES = "^(?:(?:the|a|an) )+"
-"""What :func:`graph.normalise.normalise` does to a plain name is to fold its case and to take these off."""
+"""Of a plain name without dotted letters :func:`normalise` folds the case, and takes punctuation and articles off."""
 
 _SPACING = re.compile(r"[\s_]+")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -99,11 +100,11 @@ def _spellings(entities: pl.DataFrame) -> pl.Series:
     """The :func:`letters` of each entity; plain names, which are most, all at once."""
     exact = pl.col("kind").is_in(sorted(EXACT_KINDS))
     written = entities.select(pl.when(exact).then("entity_key").otherwise("name").alias("spelling")).to_series()
-    plain = written.str.to_lowercase().str.replace(_ARTICLES, "").str.replace_all(" ", "", literal=True)
-    spelt = plain.zip_with(written.str.contains(_PLAIN), pl.Series([None], dtype=pl.String))
-    others = spelt.is_null()
+    words = written.str.to_lowercase().str.replace_all("[^a-z0-9]+", " ").str.strip_chars(" ")
+    joined = words.str.replace(_ARTICLES, "").str.replace_all(" ", "", literal=True)
+    others = ~written.str.contains(_PLAIN) | written.str.contains(_DOTTED)
     rest = pl.Series([spelling(name) for name in written.filter(others)], dtype=pl.String)
-    return spelt.scatter(others.arg_true(), rest)
+    return joined.scatter(others.arg_true(), rest)
 
 
 def _alike(entities: pl.DataFrame, column: str, method: str, also: pl.Expr | None = None) -> pl.DataFrame:

@@ -138,7 +138,7 @@ class CompiledGraph:
         """Rows (node minus ``passages``) of each key that an entity of the graph goes by; several for homonyms."""
         if not len(self.name_hashes) or not keys:
             return {}
-        hashes = np.array([key_hash(key) for key in keys], dtype=np.uint64)
+        hashes = key_hashes(keys)
         first = np.searchsorted(self.name_hashes, hashes, side="left")
         last = np.searchsorted(self.name_hashes, hashes, side="right")
         return {
@@ -230,9 +230,10 @@ def _is_whole(folder: Path) -> bool:
         return False
 
 
-def key_hash(key: str) -> int:
-    """64 bits that stand for an entity's key in the arrays."""
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little")
+def key_hashes(keys: Iterable[str]) -> NDArray[np.uint64]:
+    """64 bits that stand for an entity's key in the arrays, of each key."""
+    hashes = b"".join([hashlib.blake2b(key.encode(), digest_size=8).digest() for key in keys])
+    return np.frombuffer(hashes, dtype="<u8").astype(np.uint64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +248,9 @@ class GraphRows:
     entities: pl.DataFrame
     """``entity_id, entity_key, name, kind, aliases``: those that stand for themselves, ascending by id."""
     names: pl.DataFrame
-    """``key, entity``: what each goes by."""
+    """``key, entity``: what each goes by besides its own key, each pair once."""
     incidence: pl.DataFrame
-    """``passage, entity, titled``, each pair once."""
+    """``passage, entity, titled``, each pair once, in any order."""
     synonyms: pl.DataFrame
     """``low, high, method, score``, each pair once."""
     facts: pl.DataFrame
@@ -274,7 +275,7 @@ def compile_graph(of: GraphRows, parameters: GraphParameters) -> CompiledGraph:
     stated[subject] = stated[obj] = True
     kept = (frequency > 0) | stated
 
-    hashes = np.array([key_hash(key) for key in of.entities["entity_key"].to_list()], dtype=np.uint64)
+    hashes = key_hashes(of.entities["entity_key"].to_list())
     order = np.flatnonzero(kept)[np.argsort(hashes[kept], kind="stable")]
     renumbered = np.full(of.entities.height, -1, dtype=np.int64)
     renumbered[order] = np.arange(len(order))
@@ -288,7 +289,7 @@ def compile_graph(of: GraphRows, parameters: GraphParameters) -> CompiledGraph:
     by_place = np.lexsort((columns, rows))
     rows, columns, titled = rows[by_place], columns[by_place], titled[by_place]
     by_entity = np.lexsort((rows, columns))
-    name_hashes, name_rows = _names(of.names, renumbered)
+    name_hashes, name_rows = _names(hashes, of.names, renumbered)
     synonyms = _synonyms(of.synonyms, renumbered)
     low, high = _int(synonyms["low"]), _int(synonyms["high"])
     subject, obj = renumbered[subject], renumbered[obj]
@@ -327,7 +328,7 @@ def compile_graph(of: GraphRows, parameters: GraphParameters) -> CompiledGraph:
         support_spans=of.supports.select("char_start", "char_end").to_numpy().astype(np.int32),
         stated_indptr=_indptr(stating, n),
         stated_indices=stated_in[np.lexsort((stated_in, stating))].astype(np.int32),
-        entity_table=of.entities[order.tolist()].select("entity_id", "name", "kind", "aliases", key="entity_key"),
+        entity_table=of.entities[order].select("entity_id", "name", "kind", "aliases", key="entity_key"),
         fact_table=of.facts.select("fact_id", "predicate", "passages", "valid_from", "valid_until", "superseded_by"),
         synonym_table=synonyms,
         embedder=of.embedder,
@@ -356,10 +357,12 @@ def _walk(n: int, edges: Iterable[Edges]) -> Walk:
     return Walk.of(sparse.csr_array(sparse.coo_array((data.astype(np.float64), (heads, tails)), shape=(n, n))))
 
 
-def _names(names: pl.DataFrame, renumbered: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+def _names(
+    own: NDArray[np.uint64], others: pl.DataFrame, renumbered: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
     """Hashes of names, ascending, and the rows that they stand for; those of entities that are left out go."""
-    rows = renumbered[_int(names["entity"])]
-    hashes = np.array([key_hash(key) for key in names["key"].to_list()], dtype=np.uint64)
+    hashes = np.concatenate([own, key_hashes(others["key"].to_list())])
+    rows = np.concatenate([renumbered, renumbered[_int(others["entity"])]])
     hashes, rows = hashes[rows >= 0], rows[rows >= 0]
     order = np.lexsort((rows, hashes))
     return hashes[order], rows[order].astype(np.int32)

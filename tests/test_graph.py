@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from errors import SnapshotError
-from graph.compiled import CompiledGraph, GraphParameters, GraphRows, compile_graph, key_hash
+from graph.compiled import CompiledGraph, GraphParameters, GraphRows, compile_graph, key_hashes
 from graph.hop import best, hop
 from graph.linking import LOWER_CASE_WEIGHT, link_question
 from graph.pagerank import DAMPING, personalized_pagerank
@@ -99,9 +99,7 @@ def compiled(
         GraphRows(
             passage_ids=pl.Series("passage_id", [passage_id(n) for n in range(rows.passages)], dtype=pl.String),
             entities=entities,
-            names=pl.DataFrame(
-                {"key": keys, "entity": range(len(keys))}, schema={"key": pl.String, "entity": pl.Int64}
-            ),
+            names=pl.DataFrame(schema={"key": pl.String, "entity": pl.Int64}),
             incidence=pl.DataFrame(
                 {
                     "passage": [passage for passage, _, _ in incidence],
@@ -257,7 +255,7 @@ class TestCompiling:
         assert graph.passage_nodes([*ids, "f" * 32, "", "0"]).tolist() == [*range(len(ids)), -1, -1, -1]
         keys = graph.entity_table["key"].to_list()
         assert graph.entity_rows([*keys, "unknown"]) == {key: (row,) for row, key in enumerate(keys)}
-        assert graph.name_hashes.tolist() == sorted(key_hash(key) for key in keys)
+        assert graph.name_hashes.tolist() == sorted(key_hashes(keys).tolist())
 
     @pytest.mark.parametrize(
         ("share", "kept"), [(0.1, {"ten"}), (0.25, {"ten", "eleven"}), (1.0, {"ten", "eleven", "all"})]
