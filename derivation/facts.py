@@ -15,7 +15,7 @@ import polars as pl
 from derivation.lake import Lake, exclusive
 from derivation.progress import StepReport
 from derivation.runner import conclude_global
-from graph.validity import CODE_VERSION, attribute_of, intervals, valid_times
+from graph.validity import CODE_VERSION, attribute_of, validity
 from warehouse.database import Connection, bump_generation, frame, replace_rows
 from warehouse.delta import Step
 from warehouse.faults import reach
@@ -59,8 +59,8 @@ def dated_facts(connection: Connection, space: str) -> pl.DataFrame:
     """The rows of ``validity`` as the statements of a space give them now, in no order."""
     of_space = {"space": space}
     predicates = [name for name in frame(connection, _PREDICATES, of_space)["predicate"] if attribute_of(name)]
-    single = intervals(frame(connection, _STATEMENTS, {**of_space, "predicates": predicates}))
-    dated = valid_times(frame(connection, _STATED, of_space), single)
+    statements = frame(connection, _STATEMENTS, {**of_space, "predicates": predicates})
+    dated = validity(frame(connection, _STATED, of_space), statements)
     return dated.select("fact_id", pl.lit(space).alias("space"), "valid_from", "valid_until", "superseded_by")
 
 

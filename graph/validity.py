@@ -99,8 +99,8 @@ def attribute_of(predicate: str) -> tuple[str, bool] | None:
     return None
 
 
-def validity(statements: pl.DataFrame) -> pl.DataFrame:
-    """When each fact is valid, a row a fact, ascending, as :data:`VALIDITY`; ends are exclusive, null is open.
+def validity(since: pl.DataFrame, dated: pl.DataFrame) -> pl.DataFrame:
+    """When each fact is valid, a row a fact, in no order, as :data:`VALIDITY`; ends are exclusive, null is open.
 
     ``valid_from`` is the date of the first document that states the fact. Of an attribute with one value at a time it
     begins the *latest* interval of the value: A in 2020, B in 2021 and A in 2022 gives A from 2022 on, B from 2021 to
@@ -108,33 +108,12 @@ def validity(statements: pl.DataFrame) -> pl.DataFrame:
     that then took its place the smallest id is named. A fact that no dated document states has no dates.
 
     Args:
-        statements: ``fact_id, subject_id, predicate, object_id, passage_id, stated_on`` (a date or null).
-    """
-    facts = statements.select("fact_id").unique()
-    dated = statements.filter(pl.col("stated_on").is_not_null()).with_columns(pl.col("stated_on").cast(pl.Date))
-    since = facts.join(dated.group_by("fact_id").agg(stated=pl.col("stated_on").min()), on="fact_id", how="left")
-    return valid_times(since, intervals(dated)).sort("fact_id")
-
-
-def intervals(dated: pl.DataFrame) -> pl.DataFrame:
-    """``fact_id, valid_from, valid_until, superseded_by`` of facts about attributes with one value at a time.
-
-    Args:
-        dated: ``fact_id, subject_id, predicate, object_id, stated_on`` (a date); those with other predicates than
-            :func:`attribute_of` knows change nothing.
-    """
-    return _intervals(_single_valued(dated))
-
-
-def valid_times(since: pl.DataFrame, single: pl.DataFrame) -> pl.DataFrame:
-    """When each fact is valid, as :data:`VALIDITY`, in no order.
-
-    Args:
-        since: ``fact_id, stated``: the first date of each fact's statements, or null.
-        single: from :func:`intervals`.
+        since: ``fact_id, stated``: the first date on which each fact is stated, or null.
+        dated: ``fact_id, subject_id, predicate, object_id, stated_on`` (a date): the statements. Those whose predicate
+            :func:`attribute_of` does not know may be left out: they change nothing.
     """
     return (
-        since.join(single, on="fact_id", how="left")
+        since.join(_intervals(_single_valued(dated)), on="fact_id", how="left")
         .with_columns(valid_from=pl.coalesce("valid_from", "stated"))
         .select(pl.col(name).cast(kind) for name, kind in VALIDITY.items())
     )

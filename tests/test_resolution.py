@@ -98,6 +98,23 @@ def test_spacing_hyphens_dots_and_ampersands_do_not_change_the_letters(one: str,
     assert verdict_of((one, "name", ""), (other, "name", ""), "") == "same"
 
 
+@SOME
+@given(st.lists(st.text("aBn the.,-/&'_é1", min_size=1, max_size=12), unique=True, max_size=12))
+def test_pairs_by_spelling_are_those_whose_letters_are_equal(names: list[str]) -> None:
+    written = [form for name in names for form in (name, f"The {name}", name.upper())]
+    entities = entity_table(*((name, "name", "") for name in sorted(set(written))))
+    expected = {
+        (min(one, other), max(one, other))
+        for one in entities["name"]
+        for other in entities["name"]
+        if one != other and spelling(one) == spelling(other) != "" and normalise(one) != normalise(other)
+    }
+    found = spelled_alike(entities).select("left_id", "right_id").rows()
+    assert {(left.removesuffix("/"), right.removesuffix("/")) for left, right in found} == {
+        tuple(sorted(pair, key=lambda name: f"{name}/")) for pair in expected
+    }
+
+
 @pytest.mark.parametrize(
     ("one", "other"), [("Beatle", "Beatles"), ("C", "C++"), ("World War I", "World War II"), ("Мир", "Мы")]
 )
