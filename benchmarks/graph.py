@@ -2,10 +2,10 @@
 
     python benchmarks/graph.py [--passages N] [--json]
 
-Records of four sentences are made from a seed, a passage each, that name about eleven entities; names follow Zipf's law,
-some are written in two ways, some records state an acronym, all have a date. Nothing is embedded. Each stage runs in a
-process of its own, which has imported everything before it is timed, so that its peak memory is its own. Seconds of the
-processor count all threads.
+Records of four sentences are made from a seed, a passage each, that name about eleven entities. Names follow Zipf's
+law, some are written in two ways; some records state an acronym, all have a date. Nothing is embedded. Each stage runs
+in a process of its own, which has imported everything before it is timed, so that its peak memory is its own. Seconds
+of the processor count all threads.
 """
 
 from __future__ import annotations
