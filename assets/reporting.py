@@ -125,6 +125,8 @@ def report_metadata(reports: Sequence[StepReport]) -> dict[str, Any]:
         "seconds": dg.MetadataValue.float(round(sum(report.seconds for report in reports), 3)),
         "tokens": sum(report.tokens for report in reports),
         "model_seconds": dg.MetadataValue.float(round(sum(report.model_seconds for report in reports), 3)),
+        "cost": dg.MetadataValue.float(round(sum(report.cost for report in reports), 6)),
+        "unlocated": sum(report.unlocated for report in reports),
     }
 
 

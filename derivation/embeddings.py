@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from derivation.lake import Lake, exclusive
-from derivation.model_calls import absorb_replies
 from derivation.progress import StepReport
+from derivation.replies import absorb_replies
 from derivation.runner import log_run
 from errors import ModelError
 from memory.segmentation import contextual_text

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from derivation.lake import Lake
-from derivation.model_extraction import ModelExtractor, prompt_versions
+from derivation.model_calls import Question
+from derivation.model_extraction import EXTRACTION, ModelExtractor, prompt_versions
+from derivation.progress import ModelUse
 from derivation.runner import Computed, Inputs, failure
 from errors import MemlakeError
 from graph.extraction import Extraction, Extractor, Passage, RulesExtractor, entity_type
@@ -19,10 +21,8 @@ from graph.normalise import normalise
 from graph.triples import CODE_VERSION as TRIPLES_VERSION
 from graph.triples import Triple
 from warehouse.database import Changes, Connection, replace_rows
-from warehouse.delta import Outcome, Scope, Status, Step, Task
+from warehouse.delta import Outcome, Scope, Status, Step, Task, Verdict
 from warehouse.ids import entity_id, fact_id
-
-EXTRACTION_STEP_NAME = "mentions"
 
 CODE_VERSION = f"{MENTIONS_VERSION}.{TRIPLES_VERSION}"
 
@@ -108,19 +108,22 @@ class ExtractionStep:
         )
 
     def compute(self, tasks: Sequence[Task], loaded: _Loaded) -> Computed:
-        extracted = self._extractor(loaded).extract(loaded.passages)
         by_id = {task.input_id: task for task in tasks}
+        extracted = self._extractor(loaded, by_id).extract(loaded.passages)
         rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in _SCHEMAS}
         outcomes = []
+        unlocated = 0
         for passage, found in zip(loaded.passages, extracted.found, strict=True):
             task = by_id[passage.passage_id]
             if isinstance(found, MemlakeError):
                 outcomes.append(failure(task, found))
             elif found is not None:
+                unlocated += found.unlocated
                 _add_rows(rows, loaded.owners[passage.passage_id], found)
                 outcomes.append(Outcome(task, Status.DONE, outputs=len(found.mentions) + len(found.triples)))
         outputs = {name: pl.DataFrame(rows[name], schema=schema, orient="row") for name, schema in _SCHEMAS.items()}
-        return Computed(outputs, outcomes, extracted.stopped, extracted.deferred, extracted.seconds, extracted.tokens)
+        used = ModelUse(extracted.seconds, extracted.tokens, extracted.cost, unlocated)
+        return Computed(outputs, outcomes, extracted.stopped, extracted.deferred, used)
 
     def tables(self, outputs: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]:
         return outputs
@@ -142,15 +145,25 @@ class ExtractionStep:
             )
         return Changes(removed=removed)
 
-    def _extractor(self, loaded: _Loaded) -> Extractor:
+    def missing(self, tasks: Sequence[Task], loaded: _Loaded) -> list[Question]:
+        """What a model is to be asked next about these passages, each request once; nothing where rules extract."""
+        extractor = self._extractor(loaded, {})
+        return extractor.missing(loaded.passages) if isinstance(extractor, ModelExtractor) else []
+
+    def _extractor(self, loaded: _Loaded, tasks: Mapping[str, Task]) -> Extractor:
         if self._lake.settings.extraction.provider == "rules" or not loaded.owners:
             return RulesExtractor()
         _, space, source = next(iter(loaded.owners.values()))
-        return ModelExtractor(self._lake, Scope(space, source), self._recorded_only)
+        again = [
+            passage.text_hash
+            for passage in loaded.passages
+            if self._lake.retry_quarantined and tasks[passage.passage_id].verdict is Verdict.FAILED
+        ]
+        return ModelExtractor(self._lake, Scope(space, source), self._recorded_only, again)
 
 
 def extraction_step(lake: Lake) -> Step:
-    """The step; a model and the version of each prompt are part of its fingerprint."""
+    """The step; what a model is asked, and what is made of its reply, are part of its fingerprint."""
     setting = lake.settings.extraction
     parameters: dict[str, object] = {"extractor": setting.provider}
     if setting.provider == "openai":
@@ -158,9 +171,11 @@ def extraction_step(lake: Lake) -> Step:
             "model": setting.model,
             "calls": setting.calls,
             "prompts": prompt_versions(setting.calls),
-            "locating": LOCATING_VERSION,
+            "max_tokens": setting.max_tokens,
+            "repairs": setting.repairs,
+            "located": LOCATING_VERSION,
         }
-    return Step(EXTRACTION_STEP_NAME, CODE_VERSION, parameters)
+    return Step(EXTRACTION, CODE_VERSION, parameters)
 
 
 def _add_rows(rows: dict[str, list[tuple[object, ...]]], owner: tuple[str, str, str], found: Extraction) -> None:

@@ -46,7 +46,9 @@ class Lake:
         self.budget: Budget | None = None
         """What language models may still take in this run, once one was asked."""
         self.polled_batches: set[str] = set()
-        """Batches of a provider that were looked at in this run."""
+        """Batches of a provider that were started or looked at in this run."""
+        self.batch_errors: dict[str, MemlakeError] = {}
+        """What batches have refused in this run, by request."""
         self.retry_quarantined = False
         """Whether steps also plan inputs again that failed for good."""
         self._as_of = as_of

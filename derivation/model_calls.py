@@ -1,30 +1,37 @@
 """Asking a language model from a step: what was paid for once is kept, counted, and held within the budget.
 
-A reply goes to a journal beside the warehouse the moment it arrives, and into the warehouse when a round of requests
-has ended; so a process that is killed loses no more than the requests that are under way. Whoever asks next takes the
-journal over first. Replies are named by model, parameters and prompt (``models.chat.request_key``) and kept while a
-passage of the space has the text that they are about.
+Requests go out one by one, or to the provider's batch interface, whose replies a later run fetches. Either way a reply
+that is recorded (``derivation/replies.py``) is never asked for again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 from derivation.lake import Lake
-from errors import BatchPending, BudgetExhausted, MemlakeError
-from models.batch_api import BatchHandle, Done, poll, submit
+from derivation.replies import (
+    absorb_replies,
+    adopt_replies,
+    forget_malformed,
+    insert_calls,
+    journal_call,
+    mark_malformed,
+    recorded_replies,
+    spent_today,
+)
+from errors import BatchPending, BudgetExhausted, MemlakeError, Transient
+from models.batch_api import BatchHandle, Done, find, poll, submit
 from models.budget import Amount, Budget, Limits, prompt_bound
 from models.chat import Call, ChatRequest, Exchange, ModelSpec, Reply, request_key
 from models.client import ChatClient
-from warehouse.database import Connection
 from warehouse.delta import Scope
 from warehouse.faults import reach
-from warehouse.files import append_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +60,40 @@ class Asked:
     """Why no further request is made in this run."""
     deferred: MemlakeError | None = None
     """That replies come later, from a batch."""
-    seconds: float = 0.0
-    tokens: int = 0
 
 
 class ModelCalls:
     """The calls of one step on one source."""
 
-    def __init__(self, lake: Lake, step: str, scope: Scope, spec: ModelSpec, text_hashes: Sequence[str]) -> None:
-        """Takes over what an interrupted run has journalled, and reads what is recorded of these texts."""
+    def __init__(
+        self,
+        lake: Lake,
+        step: str,
+        scope: Scope,
+        spec: ModelSpec,
+        text_hashes: Sequence[str],
+        again: Sequence[str] = (),
+    ) -> None:
+        """Takes over what an interrupted run has journalled, and reads what is recorded of these texts.
+
+        Args:
+            again: those of the texts about which the model is to be asked anew where its reply was of no use.
+        """
+        self.seconds = 0.0
+        """Spent in the model, or waiting for it."""
+        self.tokens = 0
+        self.cost = 0.0
+        """Of all calls; 0 where prices are not known."""
         self._lake = lake
         self._step = step
         self._scope = scope
         self._spec = spec
+        self._rejected: set[str] = set()
         absorb_replies(lake)
         with lake.warehouse.session("reading recorded replies") as connection:
-            rows = connection.execute(
-                "SELECT request_key, reply FROM model_replies WHERE space = $space"
-                " AND text_hash IN (SELECT unnest($hashes))",
-                {"space": scope.space, "hashes": list(text_hashes)},
-            ).fetchall()
-        self._replies: dict[str, str] = dict(rows)
+            if again:
+                forget_malformed(connection, scope.space, again, lake.run_id)
+            self._replies = recorded_replies(connection, scope.space, text_hashes)
 
     def key(self, request: ChatRequest) -> str:
         """What a request is recorded by."""
@@ -81,55 +101,84 @@ class ModelCalls:
 
     def reply(self, request: ChatRequest) -> str | None:
         """What the model is recorded to have said to a request."""
-        return self._replies.get(request_key(self._spec, request))
+        return self._replies.get(self.key(request))
 
-    def ask(self, questions: Iterable[Question]) -> Asked:
+    def reject(self, request: ChatRequest) -> None:
+        """The reply to a request is not of the shape that was asked for."""
+        self._rejected.add(self.key(request))
+
+    def note_rejected(self) -> None:
+        """Record which replies were rejected."""
+        if self._rejected:
+            with self._lake.warehouse.session("noting replies of no use") as connection:
+                mark_malformed(connection, self._scope.space, sorted(self._rejected))
+
+    def ask(self, questions: Sequence[Question]) -> Asked:
         """Ask what is not recorded, each request once, and record the replies."""
-        by_key = {request_key(self._spec, question.request): question for question in questions}
-        if self._lake.settings.extraction.mode == "batch":
-            return self._ask_in_batch(by_key)
+        asked = {self.key(question.request): question for question in questions}
+        batched = self._lake.settings.extraction.mode == "batch"
+        started = time.perf_counter()
+        try:
+            under_way = self._fetch_batches() if batched else set()
+            self._adopt(questions)
+            open_ = {key: item for key, item in asked.items() if key not in self._replies}
+            done = self._ask_in_batch(open_, under_way) if batched else self._ask_now(open_)
+        except MemlakeError as error:
+            done = Asked({}, stopped=error)
+        absorb_replies(self._lake)
+        self._adopt(questions)
+        self.seconds += time.perf_counter() - started
+        return done
+
+    def _adopt(self, questions: Sequence[Question]) -> None:
+        """Keep what is recorded with each of the texts that it is about."""
+        wanted = [(question.text_hash, self.key(question.request)) for question in questions]
+        with self._lake.warehouse.session("reading recorded replies") as connection:
+            self._replies |= adopt_replies(connection, self._scope.space, wanted)
+
+    def _ask_now(self, by_key: Mapping[str, Question]) -> Asked:
         errors: dict[str, MemlakeError] = {}
-        started = datetime.now(UTC)
-        tokens = 0
-        stopped: MemlakeError | None = None
 
         def take(exchange: Exchange) -> None:
-            nonlocal tokens
-            key = request_key(self._spec, exchange.request)
-            tokens += exchange.call.prompt_tokens + exchange.call.completion_tokens
+            key = self.key(exchange.request)
             if exchange.error is not None:
                 errors[key] = exchange.error
-            self._note(by_key[key], key, exchange.call, exchange.reply)
+            question = by_key[key]
+            about = (question.input_id, self._scope.source, question.text_hash, question.prompt_chars, question.chars)
+            journal_call(self._lake, self._record(key, uuid4().hex, about, exchange.call, exchange.reply))
 
-        client = ChatClient(self._spec, self._budget(), lambda text: self._lake.token_counter([text])[0])
+        if not by_key:
+            return Asked({})
+        client = ChatClient(self._spec, self._budget(), self._count_tokens)
         try:
             with self._lake.warehouse.released():
                 client.complete_all([question.request for question in by_key.values()], take)
         except MemlakeError as error:
-            stopped = error
-        absorb_replies(self._lake)
-        return Asked(errors, stopped, None, (datetime.now(UTC) - started).total_seconds(), tokens)
+            return Asked(errors, stopped=error)
+        return Asked(errors)
 
-    def _note(self, question: Question, key: str, call: Call, reply: Reply | None) -> None:
-        """Put a call and its reply on the disk."""
-        if reply is not None:
-            self._replies[key] = reply.text
-        record = {
-            "call_id": uuid4().hex,
+    def _record(
+        self, key: str, call_id: str, about: tuple[object, ...], call: Call, reply: Reply | None
+    ) -> dict[str, Any]:
+        """A call and its reply as a row; what they took is added up. ``about`` has the values of ``_ABOUT``."""
+        self.tokens += call.prompt_tokens + call.completion_tokens
+        self.cost += call.cost or 0.0
+        text = None if reply is None else reply.text.encode("utf-8", "replace").decode()  # half a character is no text
+        if text is not None:
+            self._replies[key] = text
+        return {
+            "call_id": call_id,
             "run_id": self._lake.run_id,
             "step": self._step,
             "space": self._scope.space,
-            "source": self._scope.source,
-            "input_id": question.input_id,
             "request_key": key,
-            "text_hash": question.text_hash,
-            "reply": None if reply is None else reply.text,
-            "prompt_chars": question.prompt_chars,
-            "input_chars": question.chars,
+            "reply": text,
+            **dict(zip(_ABOUT, about, strict=True)),
             **asdict(call),
         }
-        append_line(self._lake.layout.replies, json.dumps(record, ensure_ascii=False, default=str))
-        reach("replies.noted")
+
+    def _count_tokens(self, text: str) -> int:
+        return self._lake.token_counter([text])[0]
 
     def _budget(self) -> Budget:
         """The run's budget: one for all steps of this process, so that what one has spent counts for the next."""
@@ -140,41 +189,45 @@ class ModelCalls:
                 self._lake.budget = Budget(self._spec, limits, spent_today(connection))
         return self._lake.budget
 
-    def _ask_in_batch(self, by_key: Mapping[str, Question]) -> Asked:
-        """Fetch what batches have brought since; hand over what is in none."""
-        under_way = self._fetch_batches()
-        if all(key in self._replies for key in by_key):
-            return Asked({})
-        new = {key: item for key, item in by_key.items() if key not in under_way and key not in self._replies}
+    # --- batches ----------------------------------------------------------------------------------------------------
+
+    def _ask_in_batch(self, by_key: Mapping[str, Question], under_way: set[str]) -> Asked:
+        """Hand over what is in no batch and was not refused in one."""
+        errors = {key: self._lake.batch_errors[key] for key in by_key if key in self._lake.batch_errors}
+        new = {key: item for key, item in by_key.items() if key not in under_way and key not in errors}
         stopped: MemlakeError | None = None
-        bounds: dict[str, tuple[int, Amount]] = {}
+        most: dict[str, Amount] = {}
         budget, discount = self._budget(), self._lake.settings.extraction.batch_price
         for key, question in new.items():
-            prompt = prompt_bound(self._spec, question.request, lambda text: self._lake.token_counter([text])[0])
+            prompt = prompt_bound(self._spec, question.request, self._count_tokens)
             try:
                 reservation = budget.reserve(prompt, self._spec.max_tokens, discount)
             except BudgetExhausted as error:
                 stopped = error
                 break
             budget.settle(reservation, None)
-            bounds[key] = (prompt, reservation.most)
-        if bounds:
-            try:
-                with self._lake.warehouse.released():
-                    handle = submit(self._spec, [new[key].request for key in bounds])
-                self._note_batch(handle, new, {key: most for key, (_, most) in bounds.items()})
-            except MemlakeError as error:
-                return Asked({}, stopped=error)
-        waiting = len(bounds) + len(under_way & set(by_key))
+            most[key] = reservation.most
+        if most:
+            self._submit(new, most)
+        waiting = len(most) + len(under_way.intersection(by_key))
         pending = BatchPending(
             f"{waiting:,} requests are with the batch interface of {self._spec.model}.",
             "Run the build again later: it fetches what is done and goes on from there.",
         )
-        return Asked({}, stopped, pending if waiting else None)
+        return Asked(errors, stopped, pending if waiting else None)
 
-    def _note_batch(self, handle: BatchHandle, questions: Mapping[str, Question], most: Mapping[str, Amount]) -> None:
+    def _submit(self, questions: Mapping[str, Question], most: Mapping[str, Amount]) -> None:
+        """Start a batch of the requests in ``most``, or take over one of these that a killed process has started."""
+        requests = [questions[key].request for key in most]
+        with self._lake.warehouse.released():
+            handle = find(self._spec, requests)
+        if handle is None or self._was_taken(handle):
+            with self._lake.warehouse.released():
+                handle = submit(self._spec, requests)
+            reach("batches.submitted")
+        self._lake.polled_batches.add(handle.batch_id)
         with self._lake.warehouse.session("noting a batch") as connection:
-            for key in most:
+            for key, amount in most.items():
                 connection.execute(
                     "INSERT INTO model_batches VALUES ($batch, $space, $source, $step, $input, $hash, $key, $handle,"
                     " $now, $tokens, $cost, $prompt, $chars)",
@@ -188,12 +241,21 @@ class ModelCalls:
                         "key": key,
                         "handle": json.dumps(handle.to_json()),
                         "now": datetime.now(UTC).replace(tzinfo=None),
-                        "tokens": most[key].tokens,
-                        "cost": most[key].money,
+                        "tokens": amount.tokens,
+                        "cost": amount.money,
                         "prompt": questions[key].prompt_chars,
                         "chars": questions[key].chars,
                     },
                 )
+
+    def _was_taken(self, handle: BatchHandle) -> bool:
+        """Whether a batch's replies are recorded already, and the same is to be asked again."""
+        with self._lake.warehouse.session("looking for a batch") as connection:
+            found = connection.execute(
+                "SELECT 1 FROM model_calls WHERE call_id IN (SELECT unnest($ids)) LIMIT 1",
+                {"ids": [_call_id(handle.batch_id, key) for key in handle.prompts]},
+            ).fetchone()
+        return found is not None
 
     def _fetch_batches(self) -> set[str]:
         """Record what batches have brought; returns the keys that are still under way."""
@@ -209,9 +271,9 @@ class ModelCalls:
             if batch_id in self._lake.polled_batches:
                 under_way |= set(opened.prompts)
                 continue
-            self._lake.polled_batches.add(batch_id)
             with self._lake.warehouse.released():
                 state = poll(self._spec, opened, self._lake.settings.extraction.batch_price)
+            self._lake.polled_batches.add(batch_id)
             if isinstance(state, Done):
                 self._take_batch(batch_id, state)
             else:
@@ -219,91 +281,29 @@ class ModelCalls:
         return under_way
 
     def _take_batch(self, batch_id: str, done: Done) -> None:
-        with self._lake.warehouse.session("reading a batch") as connection:
+        """Record a batch that has ended. What it has not got to is asked again; what it refused is an error."""
+        self._lake.batch_errors |= {
+            key: error
+            for key, error in done.errors.items()
+            if done.status == "completed" or not isinstance(error, Transient)
+        }
+        with self._lake.warehouse.session("recording a batch") as connection:
             asked = connection.execute(
-                "SELECT request_key, input_id, text_hash, prompt_chars, input_chars FROM model_batches"
-                " WHERE batch_id = $id",
-                {"id": batch_id},
+                f"SELECT request_key, {', '.join(_ABOUT)} FROM model_batches WHERE batch_id = $id", {"id": batch_id}
             ).fetchall()
-            records = []
-            for key, input_id, text_hash, prompt_chars, input_chars in asked:
-                reply = done.replies.get(key)
-                if reply is not None:
-                    self._replies[key] = reply.text
-                records.append(
-                    {
-                        "call_id": f"{batch_id}-{key}",
-                        "run_id": self._lake.run_id,
-                        "step": self._step,
-                        "space": self._scope.space,
-                        "source": self._scope.source,
-                        "input_id": input_id,
-                        "request_key": key,
-                        "text_hash": text_hash,
-                        "reply": None if reply is None else reply.text,
-                        "prompt_chars": prompt_chars,
-                        "input_chars": input_chars,
-                        **asdict(done.calls[key]),
-                    }
-                )
-            _insert(connection, records)
+            insert_calls(
+                connection,
+                [
+                    self._record(key, _call_id(batch_id, key), tuple(about), done.calls[key], done.replies.get(key))
+                    for key, *about in asked
+                ],
+            )
             connection.execute("DELETE FROM model_batches WHERE batch_id = $id", {"id": batch_id})
 
 
-def absorb_replies(lake: Lake) -> int:
-    """Take the journal into the warehouse and empty it; returns how many calls it held."""
-    journal = lake.layout.replies
-    if not journal.exists():
-        return 0
-    records = []
-    for line in journal.read_text(encoding="utf-8").splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:  # the last line of a process that was killed while it wrote
-            continue
-    with lake.warehouse.session("recording replies") as connection:
-        _insert(connection, records)
-    reach("replies.absorbed")
-    journal.unlink()
-    return len(records)
+_ABOUT = ("input_id", "source", "text_hash", "prompt_chars", "input_chars")
+"""What a call is about."""
 
 
-def spent_today(connection: Connection) -> Amount:
-    """What was spent since midnight (UTC), and what open batches can take at most."""
-    row = connection.execute(
-        "SELECT coalesce(sum(cost), 0), coalesce(sum(prompt_tokens + completion_tokens), 0) FROM model_calls"
-        " WHERE called_at >= CAST(now() AT TIME ZONE 'UTC' AS DATE)"
-    ).fetchone()
-    open_ = connection.execute(
-        "SELECT coalesce(sum(most_cost), 0), coalesce(sum(most_tokens), 0) FROM model_batches"
-    ).fetchone()
-    assert row is not None and open_ is not None
-    return Amount(float(row[0]) + float(open_[0]), int(row[1]) + int(open_[1]))
-
-
-_INSERT_CALL = """
-INSERT INTO model_calls VALUES ($call_id, $run_id, $step, $space, $source, $input_id, $request_key, $model,
-    $prompt_name, $prompt_version, $started_at, $latency_ms, $prompt_tokens, $completion_tokens, $cost, $attempts,
-    $outcome, $error, $prompt_chars, $input_chars) ON CONFLICT DO NOTHING
-"""
-_INSERT_REPLY = """
-INSERT INTO model_replies VALUES ($space, $text_hash, $request_key, $reply, $outcome, $started_at)
-ON CONFLICT DO UPDATE SET reply = excluded.reply, outcome = excluded.outcome, replied_at = excluded.replied_at
-"""
-
-
-def _insert(connection: Connection, records: Sequence[Mapping[str, Any]]) -> None:
-    for record in records:
-        moment = datetime.fromisoformat(str(record["started_at"])).astimezone(UTC).replace(tzinfo=None)
-        values = {**record, "started_at": moment, "outcome": str(record["outcome"])}
-        connection.execute(_INSERT_CALL, {name: values[name] for name in _CALL_COLUMNS})
-        if record["reply"] is not None:
-            connection.execute(_INSERT_REPLY, {name: values[name] for name in _REPLY_COLUMNS})
-
-
-_CALL_COLUMNS = (
-    "call_id", "run_id", "step", "space", "source", "input_id", "request_key", "model", "prompt_name",
-    "prompt_version", "started_at", "latency_ms", "prompt_tokens", "completion_tokens", "cost", "attempts", "outcome",
-    "error", "prompt_chars", "input_chars",
-)  # fmt: skip
-_REPLY_COLUMNS = ("space", "text_hash", "request_key", "reply", "outcome", "started_at")
+def _call_id(batch_id: str, key: str) -> str:
+    return f"{batch_id}-{key}"

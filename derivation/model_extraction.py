@@ -8,14 +8,14 @@ it. The names that rules find are free and stay.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel
 
 from derivation.lake import Lake
-from derivation.model_calls import Asked, ModelCalls, Question
+from derivation.model_calls import ModelCalls, Question
 from errors import Malformed, MemlakeError
 from graph.extraction import TYPES, Extracted, Extraction, Passage, extract_by_rules
 from graph.locating import located
@@ -27,7 +27,8 @@ from models.structured import parse_reply, strict_schema
 from warehouse.delta import Scope
 from warehouse.settings import ExtractionSettings
 
-_STEP = "mentions"
+EXTRACTION = "mentions"
+"""Name of the step."""
 
 
 class NamedEntity(BaseModel):
@@ -77,39 +78,64 @@ class _Wanted(Exception):
 class ModelExtractor:
     """Asks the configured model about the passages of one source."""
 
-    def __init__(self, lake: Lake, scope: Scope, recorded_only: bool = False) -> None:
+    def __init__(self, lake: Lake, scope: Scope, recorded_only: bool = False, again: Sequence[str] = ()) -> None:
+        """``again``: hashes of texts about which the model is asked anew where its reply was of no use."""
         self._lake = lake
         self._scope = scope
         self._recorded_only = recorded_only
+        self._again = again
         self._setting = lake.settings.extraction
 
     def extract(self, passages: Sequence[Passage]) -> Extracted:
         """In rounds: what each passage needs next and is not recorded is asked for, all passages side by side."""
-        spec = model_spec(self._setting)
-        calls = ModelCalls(self._lake, _STEP, self._scope, spec, [passage.text_hash for passage in passages])
+        calls = self._calls(passages, self._again)
         found: list[Extraction | MemlakeError | None] = [None] * len(passages)
         open_ = dict(enumerate(passages))
-        asked = Asked({})
-        seconds, tokens = 0.0, 0
         failed: dict[str, MemlakeError] = {}
+        tried: set[str] = set()
+        stopped: MemlakeError | None = None
+        deferred: MemlakeError | None = None
         while open_:
             questions = []
             for at, passage in list(open_.items()):
                 try:
-                    found[at] = failed.get(passage.passage_id) or self._read(calls, passage)
+                    found[at] = self._read(calls, passage)
                 except _Wanted as wanted:
-                    questions.append(Question(passage.passage_id, passage.text_hash, wanted.request, len(passage.text)))
-                    continue
+                    key = calls.key(wanted.request)
+                    if key not in failed:
+                        questions.append(_question(passage, wanted.request))
+                        continue
+                    found[at] = failed[key]
                 except MemlakeError as error:
                     found[at] = error
                 del open_[at]
-            if not questions or self._recorded_only or asked.stopped or asked.deferred:
+            fresh = [question for question in questions if calls.key(question.request) not in tried]
+            if not fresh or self._recorded_only or stopped:
                 break
-            asked = calls.ask(questions)
-            seconds, tokens = seconds + asked.seconds, tokens + asked.tokens
-            by_key = {calls.key(question.request): question.input_id for question in questions}
-            failed |= {by_key[key]: error for key, error in asked.errors.items()}
-        return Extracted(found, asked.stopped, asked.deferred, seconds, tokens)
+            asked = calls.ask(fresh)
+            tried |= {calls.key(question.request) for question in fresh}
+            stopped, deferred = asked.stopped, asked.deferred or deferred
+            failed |= asked.errors
+        if not self._recorded_only:
+            calls.note_rejected()
+        return Extracted(found, stopped, deferred, calls.seconds, calls.tokens, calls.cost)
+
+    def missing(self, passages: Sequence[Passage]) -> list[Question]:
+        """What each passage needs next and is not recorded; nothing is asked."""
+        calls = self._calls(passages)
+        questions = {}
+        for passage in passages:
+            try:
+                self._read(calls, passage)
+            except _Wanted as wanted:
+                questions[calls.key(wanted.request)] = _question(passage, wanted.request)
+            except MemlakeError:  # what is recorded is of no use, and nothing more is asked
+                continue
+        return list(questions.values())
+
+    def _calls(self, passages: Sequence[Passage], again: Sequence[str] = ()) -> ModelCalls:
+        hashes = [passage.text_hash for passage in passages]
+        return ModelCalls(self._lake, EXTRACTION, self._scope, model_spec(self._setting), hashes, again)
 
     def _read(self, calls: ModelCalls, passage: Passage) -> Extraction:
         """The extraction of a passage from recorded replies.
@@ -140,10 +166,15 @@ class ModelExtractor:
             try:
                 return parse_reply(text, shape).value
             except Malformed as error:
+                calls.reject(request)
                 if attempt == self._setting.repairs:
                     raise Malformed(f"{error.message} It said: {text[:200]!r}", error.remedy) from error
                 said = f"{user}\n\nAn earlier reply ({attempt + 1}) could not be used. {error.message}"
         raise AssertionError("unreachable")
+
+
+def _question(passage: Passage, request: ChatRequest) -> Question:
+    return Question(passage.passage_id, passage.text_hash, request, len(passage.text))
 
 
 def model_spec(setting: ExtractionSettings) -> ModelSpec:
@@ -174,7 +205,7 @@ def prompt_versions(calls: Literal["two", "one"]) -> dict[str, str]:
 
 
 def _located(passage: Passage, entities: Sequence[NamedEntity], facts: Sequence[StatedFact]) -> Extraction:
-    """What the model said and the passage holds, with what the rules find."""
+    """What the model said and the passage holds, with what the rules find; a name is of one type in a passage."""
     said = located(
         [(item.name, _known_type(item.type)) for item in entities],
         [(item.subject, item.predicate, item.object) for item in facts],
@@ -182,13 +213,19 @@ def _located(passage: Passage, entities: Sequence[NamedEntity], facts: Sequence[
         passage.title,
     )
     rules = extract_by_rules(passage)
-    types = {item.key: item.kind for item in (*said.mentions, *said.title_mentions) if item.kind in TYPES}
+    types: dict[str, str] = {}
+    for item in (*said.mentions, *said.title_mentions):
+        if item.kind in TYPES:
+            types.setdefault(item.key, item.kind)
     return Extraction(
         text=passage.text,
-        mentions=[*said.mentions, *(_typed(item, types) for item in rules.mentions)],
-        titles=[*(_typed(item, types) for item in rules.titles), *said.title_mentions],
+        mentions=[_typed(item, types) for item in (*said.mentions, *rules.mentions)],
+        titles=[_typed(item, types) for item in (*rules.titles, *said.title_mentions)],
         acronyms=rules.acronyms,
-        triples=said.triples,
+        triples=[
+            replace(triple, subject=_typed(triple.subject, types), object=_typed(triple.object, types))
+            for triple in said.triples
+        ],
         unlocated=said.unlocated_entities + said.unlocated_triples,
     )
 
@@ -199,7 +236,7 @@ def _known_type(said: str) -> str:
     return {"location": "place", "company": "organisation"}.get(word, word if word in TYPES else "")
 
 
-def _typed(mention: Mention, types: dict[str, str]) -> Mention:
-    """A name that rules find is the entity of that name which the model typed in the same passage."""
+def _typed(mention: Mention, types: Mapping[str, str]) -> Mention:
+    """A name, whoever found it, is the entity of that name which the model typed in the same passage."""
     known = types.get(mention.key)
     return replace(mention, kind=known) if known and mention.kind not in ("date", "identifier", "title") else mention

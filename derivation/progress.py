@@ -41,6 +41,27 @@ class NoProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelUse:
+    """What a model took, and what of its words was of no use."""
+
+    seconds: float = 0.0
+    tokens: int = 0
+    """That it was given and wrote."""
+    cost: float = 0.0
+    """In the currency of the prices; 0 where they are not set."""
+    unlocated: int = 0
+    """What it named and its input does not hold."""
+
+    def __add__(self, other: ModelUse) -> ModelUse:
+        return ModelUse(
+            self.seconds + other.seconds,
+            self.tokens + other.tokens,
+            self.cost + other.cost,
+            self.unlocated + other.unlocated,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class StepReport:
     """What one run of a step did: the cost of a build falls out of these."""
 
@@ -56,4 +77,8 @@ class StepReport:
     model_seconds: float = 0.0
     """Time spent inside an embedding or language model."""
     tokens: int = 0
-    """Tokens that a model was given."""
+    """Tokens that a model was given, and that a language model wrote."""
+    cost: float = 0.0
+    """What a language model took, in the currency of its prices; 0 where they are not set."""
+    unlocated: int = 0
+    """What a language model named and its passages do not hold; it is left out."""

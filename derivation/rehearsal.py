@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from derivation.documents import refresh_documents
 from derivation.lake import Lake
 from derivation.passages import Passages
+from derivation.replies import absorb_replies
 from derivation.runner import run
 from errors import SourceUnavailable
 from warehouse.delta import Scope
@@ -33,6 +34,9 @@ def rehearsed(lake: Lake, sources: Sequence[SourceSettings]) -> Iterator[Lake]:
                 wal = lake.layout.warehouse.with_name(f"{lake.layout.warehouse.name}.wal")
                 if wal.exists():
                     shutil.copyfile(wal, copy.layout.warehouse.with_name(wal.name))
+                if lake.layout.replies.exists():
+                    shutil.copyfile(lake.layout.replies, copy.layout.replies)
+        absorb_replies(copy)
         for source in sources:
             with suppress(SourceUnavailable):
                 refresh_documents(copy, source)

@@ -336,7 +336,7 @@ def _expire_unreadable(lake: Lake, dropped: Collection[tuple[str, str]] | None =
 def _extract_again(lake: Lake) -> None:
     """Make mentions and supports what the passages give; no model is asked, only what one is recorded to have said."""
     step = ExtractionStep(lake, recorded_only=True)
-    for owners, outputs in computed_again(lake, step):
+    for owners, outputs, _ in computed_again(lake, step):
         with lake.warehouse.session("extracting again") as connection:
             step.write(connection, owners, outputs)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import polars as pl
 
 from derivation.lake import Lake
-from derivation.progress import StepReport
+from derivation.progress import ModelUse, StepReport
 from errors import MemlakeError, Transient
 from warehouse.database import Changes, Connection, bump_generation
 from warehouse.delta import Outcome, Plan, Scope, Status, Step, Task, forget, plan_step, record
@@ -40,12 +40,10 @@ class Computed:
     outcomes: Sequence[Outcome]
     """One a task that was taken; a task without one stays planned."""
     stopped: MemlakeError | None = None
-    """Why the step cannot go on; raised when what was computed is committed."""
+    """Why the step cannot go on; raised when what was computed is committed and what is gone is removed."""
     deferred: MemlakeError | None = None
     """Why some tasks wait for a later run; raised at the end of the step."""
-    model_seconds: float = 0.0
-    tokens: int = 0
-    """That a model was given and wrote."""
+    used: ModelUse = field(default_factory=ModelUse)
 
 
 class Derivation(Protocol):
@@ -90,8 +88,10 @@ def _run(lake: Lake, derivation: Derivation, scope: Scope) -> StepReport:
     step = derivation.step
     todo = plan(lake, derivation, scope)
     changes = Changes()
-    failed = tokens = 0
-    model_seconds = 0.0
+    taken: list[Task] = []
+    failed = 0
+    used = ModelUse()
+    stopped: MemlakeError | None = None
     deferred: MemlakeError | None = None
     lake.progress.start(step.name, scope.source or scope.space, len(todo.tasks))
     for tasks in todo.batches(lake.settings.lake.batch_rows):
@@ -109,23 +109,23 @@ def _run(lake: Lake, derivation: Derivation, scope: Scope) -> StepReport:
                 bump_generation(connection)
         reach("step.committed")
         changes += changed
+        taken += [outcome.task for outcome in computed.outcomes]
         failed += sum(outcome.status is not Status.DONE for outcome in computed.outcomes)
-        tokens += computed.tokens
-        model_seconds += computed.model_seconds
+        used += computed.used
         lake.progress.advance(len(tasks))
-        deferred = deferred or computed.deferred
-        if computed.stopped:
-            conclude(lake, step, scope, todo, changes, failed, started, model_seconds, tokens)
-            raise computed.stopped
+        stopped, deferred = computed.stopped, deferred or computed.deferred
+        if stopped:
+            break
     if todo.removed:
         with lake.warehouse.session(f"removing from {step.name}") as connection:
             changes += derivation.remove(connection, todo.removed)
             reach("step.removing")
             forget(connection, step, scope, todo.removed)
             bump_generation(connection)
-    report = conclude(lake, step, scope, todo, changes, failed, started, model_seconds, tokens)
-    if deferred:
-        raise deferred
+    report = conclude(lake, step, scope, replace(todo, tasks=tuple(taken)), changes, failed, started, used)
+    waits = stopped or deferred
+    if waits:
+        raise waits
     return report
 
 
@@ -137,10 +137,10 @@ def conclude(
     changes: Changes,
     failed: int,
     started: float,
-    model_seconds: float = 0.0,
-    tokens: int = 0,
+    used: ModelUse | None = None,
 ) -> StepReport:
     """The report of a step that has taken its plan, logged."""
+    used = used or ModelUse()
     lake.progress.finish()
     report = StepReport(
         step=step.name,
@@ -152,8 +152,10 @@ def conclude(
         failed=failed,
         changes=changes,
         seconds=time.perf_counter() - started,
-        model_seconds=model_seconds,
-        tokens=tokens,
+        model_seconds=used.seconds,
+        tokens=used.tokens,
+        cost=used.cost,
+        unlocated=used.unlocated,
     )
     log_run(lake, report)
     return report
@@ -186,7 +188,7 @@ def failure(task: Task, error: MemlakeError) -> Outcome:
 def log_run(lake: Lake, report: StepReport) -> None:
     """Keep what a step did and cost; the warehouse keeps it unless it did nothing."""
     lake.reports.append(report)
-    if not (report.processed or report.removed or report.changes.any):
+    if not (report.processed or report.removed or report.changes.any or report.tokens):
         return
     with lake.warehouse.session("logging a run") as connection:
         connection.execute(

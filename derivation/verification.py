@@ -150,14 +150,19 @@ def _mentions(lake: Lake) -> _Look:
 def _recomputed(lake: Lake, derivation: Derivation) -> _Look:
     """What a step gives for everything that it has done, compared with the rows that are there."""
     owner = "document_id" if derivation.step.name == "passages" else "passage_id"
-    for owners, outputs in computed_again(lake, derivation):
+    for owners, outputs, unknown in computed_again(lake, derivation):
+        if unknown:
+            yield 0, [f"{derivation.step.name}: what a model said of {unknown:,} inputs is not recorded"]
         with lake.warehouse.session("comparing") as connection:
             for table, rows in derivation.tables(outputs).items():
                 yield rows.height, _differences(connection, table, rows, owner, owners)
 
 
-def computed_again(lake: Lake, derivation: Derivation) -> Iterator[tuple[list[str], Mapping[str, pl.DataFrame]]]:
-    """Run a step on everything that it has done, a batch at a time; gives the inputs' ids and the outputs."""
+def computed_again(lake: Lake, derivation: Derivation) -> Iterator[tuple[list[str], Mapping[str, pl.DataFrame], int]]:
+    """Run a step on everything that it has done, a batch at a time.
+
+    Gives the inputs' ids, the outputs, and how many inputs could not be computed without asking a model.
+    """
     for source in lake.settings.sources:
         scope = Scope(source.space, source.name)
         with lake.warehouse.session("reading the ledger") as connection:
@@ -173,7 +178,8 @@ def computed_again(lake: Lake, derivation: Derivation) -> Iterator[tuple[list[st
             with lake.warehouse.session("reading inputs") as connection:
                 loaded = derivation.load(connection, batch)
             computed = derivation.compute(batch, loaded)
-            yield [outcome.task.input_id for outcome in computed.outcomes], computed.outputs
+            owners = [outcome.task.input_id for outcome in computed.outcomes]
+            yield owners, computed.outputs, len(batch) - len(owners)
 
 
 def _entities(lake: Lake) -> _Look:

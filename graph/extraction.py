@@ -62,6 +62,7 @@ class Extracted:
     seconds: float = 0.0
     """Spent in a model."""
     tokens: int = 0
+    cost: float = 0.0
 
 
 class Extractor(Protocol):

@@ -28,6 +28,7 @@ POINTS = {
     "resolution.written": "verdicts on entities are merged in the open transaction",
     "replies.noted": "a model's reply is in the journal, the warehouse does not know",
     "replies.absorbed": "the journal is in the warehouse and not emptied yet",
+    "batches.submitted": "a batch of requests is started at the provider, the lake does not know",
     "duplicates.measured": "pairs are measured and not yet written",
     "duplicates.committed": "families are committed, the Lance table does not show them",
     "vectors.created": "the Lance table exists and is empty",

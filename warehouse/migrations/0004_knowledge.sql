@@ -114,7 +114,7 @@ CREATE TABLE model_replies (    -- the cache: what was paid for once; kept while
     reply VARCHAR NOT NULL,
     outcome VARCHAR NOT NULL,   -- ok, or why it could not be used; then the raw text is here for a person to see
     replied_at TIMESTAMP NOT NULL,
-    PRIMARY KEY (space, request_key)
+    PRIMARY KEY (space, text_hash, request_key) -- the heading is of the text and not of the request
 );
 
 CREATE TABLE model_batches (    -- requests that a provider's batch interface works on; gone when they are answered
