@@ -153,8 +153,8 @@ class ModelCalls:
         try:
             with self._lake.warehouse.released():
                 client.complete_all([question.request for question in by_key.values()], take)
-        except MemlakeError as error:
-            return Asked(errors, stopped=error)
+        except MemlakeError as error:  # those that met the same are not to blame, and stay planned
+            return Asked({key: one for key, one in errors.items() if type(one) is not type(error)}, stopped=error)
         return Asked(errors)
 
     def _record(

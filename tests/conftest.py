@@ -18,6 +18,7 @@ import duckdb
 import hypothesis
 import pytest
 from example import bundled_embedder, example_lake  # noqa: F401
+from modelled import server  # noqa: F401
 
 from derivation.checks import CheckResult
 from derivation.documents import refresh_documents

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import Workspace
 
 from testing.recorded import kind_of
 from testing.server import OpenAIServer
 
+if TYPE_CHECKING:
+    from conftest import Workspace
+
 KEY = "sk-of-a-test-that-is-secret"
 
-ADA = "# Ada Lovelace\n\nAda Lovelace wrote to Charles Babbage. Charles Babbage lived in London.\n"
-GRACE = "# Grace Hopper\n\nGrace Hopper found a moth in the Mark Two. Grace Hopper taught at Vassar College.\n"
-ALAN = "# Alan Turing\n\nAlan Turing worked in Bletchley Park. Alan Turing met Joan Clarke.\n"
+ADA = "# Ada Lovelace\n\nIn 1843 Ada Lovelace wrote to Charles Babbage. Charles Babbage lived in London.\n"
+GRACE = "# Grace Hopper\n\nIn 1947 Grace Hopper found a moth in the Mark Two. Grace Hopper taught at Vassar College.\n"
+ALAN = "# Alan Turing\n\nIn 1939 Alan Turing worked in Bletchley Park. Alan Turing met Joan Clarke.\n"
 DOCUMENTS = {"ada.md": ADA, "grace.md": GRACE, "alan.md": ALAN}
 
 
