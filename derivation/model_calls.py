@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -289,13 +289,17 @@ class ModelCalls:
         }
         with self._lake.warehouse.session("recording a batch") as connection:
             asked = connection.execute(
-                f"SELECT request_key, {', '.join(_ABOUT)} FROM model_batches WHERE batch_id = $id", {"id": batch_id}
+                f"SELECT request_key, submitted_at, {', '.join(_ABOUT)} FROM model_batches WHERE batch_id = $id",
+                {"id": batch_id},
             ).fetchall()
+            calls = {  # by our clock: a budget of a day goes by it
+                key: replace(done.calls[key], started_at=at.replace(tzinfo=UTC)) for key, at, *_ in asked
+            }
             insert_calls(
                 connection,
                 [
-                    self._record(key, _call_id(batch_id, key), tuple(about), done.calls[key], done.replies.get(key))
-                    for key, *about in asked
+                    self._record(key, _call_id(batch_id, key), tuple(about), calls[key], done.replies.get(key))
+                    for key, _, *about in asked
                 ],
             )
             connection.execute("DELETE FROM model_batches WHERE batch_id = $id", {"id": batch_id})

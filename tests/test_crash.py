@@ -21,10 +21,9 @@ from crashing import (
     crashes,
     files_with,
     make_template,
+    points,
     prepare,
 )
-
-from warehouse import faults
 
 pytestmark = pytest.mark.histories
 
@@ -51,12 +50,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One crash at every point; with ``--crash-table`` also those on other ways to it."""
     if "crash" in metafunc.fixturenames:
         every = metafunc.config.getoption("--crash-table")
-        metafunc.parametrize("crash", crashes() if every else crashes()[: len(faults.POINTS)], ids=str)
+        metafunc.parametrize("crash", crashes() if every else crashes()[: len(points())], ids=str)
 
 
 def test_every_point_has_a_crash() -> None:
-    assert {crash.point for crash in crashes()} == set(faults.POINTS)
-    assert len(faults.POINTS) >= 15
+    assert {crash.point for crash in crashes()} == set(points())
+    assert len(points()) >= 15
 
 
 def test_readers_see_nothing_of_a_crash_and_the_next_run_converges(
