@@ -218,7 +218,9 @@ class KnowledgeGraph:
         """The remedy of an unknown name: the names that are most like it."""
         key = normalise(name)
         keys = self.entities["key"].to_list()
-        close = process.extract(key, keys, scorer=fuzz.ratio, limit=_NEAREST, score_cutoff=_LEAST_LIKENESS) if key else []
+        close = (
+            process.extract(key, keys, scorer=fuzz.ratio, limit=_NEAREST, score_cutoff=_LEAST_LIKENESS) if key else []
+        )
         if not close:
             return "Names are those that documents of this space mention."
         names = self.entities["name"].gather(sorted({at for _, _, at in close})).to_list()
