@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_graph import ALL, Rows, compiled, passage_id, some_rows
 
-from graph.compiled import CompiledGraph
+from graph.compiled import SUPERSEDED_WEIGHT, CompiledGraph
 from graph.hop import hop
 from graph.pagerank import personalized_pagerank
 from retrieval.fusion import Fused, base_scores, fuse, scaled, trust, walk_reset, walk_scores
@@ -179,7 +179,7 @@ def by_formula(
     asked: tuple[np.ndarray, np.ndarray],
     setting: FusionSettings,
 ) -> np.ndarray:
-    """Steps 5 to 7 of the module's docstring, one node at a time."""
+    """Steps 5 to 8 of the module's docstring, one node at a time."""
     base = base_scores(searched, setting, FULL)
     begun = np.array([base.get(key, 0.0) for key in graph.passage_ids()])
     seeds = sorted(np.flatnonzero(begun > 0).tolist(), key=lambda node: (-begun[node], node))[: setting.seed_passages]
@@ -205,6 +205,14 @@ def by_formula(
     if hopped.any():
         hopped /= hopped.max()
     total: np.ndarray = mixed + setting.hop_weight * hopped
+    for node in range(graph.passages):
+        about = [
+            graph.fact_table["superseded_by"][fact] is not None
+            for fact in graph.stated_indices[graph.stated_indptr[node] : graph.stated_indptr[node + 1]].tolist()
+            if {int(graph.fact_subject[fact]), int(graph.fact_object[fact])} & set(asked[0].tolist())
+        ]
+        if about and all(about):
+            total[node] *= SUPERSEDED_WEIGHT
     return total
 
 
