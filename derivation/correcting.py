@@ -55,7 +55,7 @@ def correct(lake: Lake, space: str, one: str, other: str, verdict: str, reason: 
     }
     with lake.warehouse.session("noting a correction") as connection:
         bump_generation(connection)  # before the line, so that a build sees to it if this process ends in between
-    append_line(lake.layout.overrides, json.dumps(line, ensure_ascii=False))
+    append_line(lake.layout.overrides, json.dumps(line))
     refresh_served(lake)
     return Corrected(named[0][1], named[1][1], publish_present(lake).snapshot_id)
 

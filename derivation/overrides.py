@@ -28,8 +28,11 @@ def read_overrides(layout: LakeLayout, space: str) -> pl.DataFrame:
     """What stands for a space: ``left_id, right_id, verdict, reason, number``, a row a pair."""
     standing: dict[tuple[str, str], tuple[str, str, int]] = {}
     if layout.overrides.exists():
-        for number, line in enumerate(layout.overrides.read_text(encoding="utf-8").splitlines()):
-            item = json.loads(line)
+        for number, line in enumerate(layout.overrides.read_bytes().split(b"\n")):
+            try:
+                item = json.loads(line)
+            except ValueError:  # the empty end, or a line that a killed process began
+                continue
             if item["space"] == space:
                 standing[item["left_id"], item["right_id"]] = (item["verdict"], item["reason"], number)
     rows = [(*pair, *said) for pair, said in standing.items() if said[0] != UNDONE]

@@ -546,6 +546,7 @@ def test_musique_reaches_the_floor_with_rules_only(tmp_path: Path) -> None:
         assert systems["fused"][metric]["value"] > best
 
 
+@pytest.mark.histories
 @pytest.mark.skipif(not DATA.is_dir(), reason="the evaluation data is not beside the checkout")
 def test_limit_is_carried_by_what_no_single_vector_can(tmp_path: Path) -> None:
     printed = _command("run", "limit-small", str(DATA / "limit-small"), "--lake", str(tmp_path / "lake"), "--json",

@@ -35,6 +35,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.histories
 @pytest.mark.skipif(not RECORDED.exists(), reason="needs ../shared/data/musique-train")
 class TestOfWhatAModelReallySaid:
     """The recording is of GPT-3.5, whose replies the defaults go by; which documents are taken is not chosen."""

@@ -31,6 +31,9 @@ LONG = "# Ada Lovelace\n\n" + "\n\n".join(
     for number in range(40, 44)
 )
 
+pytestmark = pytest.mark.histories
+"""Many small builds."""
+
 
 def replayed(workspace: Workspace, server: OpenAIServer) -> int:
     """Build and verify; gives the calls that it took."""

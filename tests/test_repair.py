@@ -197,6 +197,7 @@ KNOWN = {
 """A fact that another supersedes, and names that are one, or near."""
 
 
+@pytest.mark.histories
 @pytest.mark.parametrize(
     ("sql", "area"),
     [
