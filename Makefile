@@ -13,7 +13,7 @@ help:
 	@echo "make demo    install, build the example lake through its three dates, search it and ask it"
 	@echo "make ui      open the Dagster UI of the example lake"
 	@echo "make test    install the development tools and run the tests"
-	@echo "make histories  random histories against a rebuild, a crash at every point, full disks, several processes, a real dataset"
+	@echo "make histories  random histories against a rebuild, crashes, full disks, several processes, real datasets, a model's replies"
 	@echo "make exactness  thousands of random histories against a rebuild (hours)"
 	@echo "make check   formatting, lint, types, import contract, Dagster definitions"
 	@echo "make bench   the benchmarks of benchmarks/README.md (some minutes)"
