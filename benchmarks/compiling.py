@@ -1,6 +1,6 @@
 """What the graph of a space costs: from passages to the compiled arrays, and what one per cent more passages cost.
 
-    python benchmarks/graph.py [--passages N] [--json]
+    python benchmarks/compiling.py [--passages N] [--json]
 
 Records of four sentences are made from a seed, a passage each, that name about eleven entities. Names follow Zipf's
 law, some are written in two ways; some records state an acronym, all have a date. Nothing is embedded. Each stage runs
