@@ -50,8 +50,9 @@ def units(text: str) -> list[Unit]:
         if not fenced and not _WORD.search(line) and not _ROW.match(line):
             found.extend(_close(text, kind, begin, body, end))
             kind = ""
-        elif fenced and stripped.strip():
-            found.append(Unit(CODE, lead, stop, lead))
+        elif fenced:
+            if stripped:
+                found.append(Unit(CODE, lead, stop, lead))
         elif mark := _HEADING.match(line):
             found.extend(_close(text, kind, begin, body, end))
             kind = ""

@@ -119,6 +119,7 @@ def test_an_override_is_for_one_content_only(harbours: Workspace) -> None:
         harbours.build()
 
 
+@pytest.mark.histories
 def test_an_erasure_is_not_held_back(harbours: Workspace) -> None:
     for town in TOWNS[:6]:
         lake = harbours.lake()

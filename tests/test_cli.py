@@ -251,6 +251,7 @@ def test_a_failed_check_holds_the_snapshot_back_and_says_so(memlake: Run, folder
     assert "spans" in memlake("status").stdout
 
 
+@pytest.mark.histories
 def test_a_lake_is_kept_in_shape_from_the_command_line(memlake: Run, folder: Path) -> None:
     first = _json(memlake("build", "--json"))["snapshot"]
     assert memlake("snapshots", "pin", first, "--note", "the audit").returncode == 0

@@ -27,6 +27,9 @@ from testing.server import OpenAIServer
 from warehouse import faults
 from warehouse.snapshots import current_id
 
+pytestmark = pytest.mark.histories
+"""Many builds, which take minutes together."""
+
 TEXTS = {
     "union.md": "---\ntitle: Union\n---\n\nThe North Atlantic Freight Union (NAFU) met Ann Lindqvist in Oslo.\n",
     "old.md": "---\ntitle: Port Hallin\ndate: 2025-03-01\n---\n\nOwner: Ana Reyes\n\n"

@@ -500,6 +500,7 @@ def _command(*arguments: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.histories
 def test_the_command_line_runs_lists_and_compares(tmp_path: Path) -> None:
     (tmp_path / "set.json").write_text(
         json.dumps(

@@ -20,6 +20,9 @@ from graph.candidates import neighbours
 from testing.recorded import Recording
 from testing.server import OpenAIServer
 
+pytestmark = pytest.mark.histories
+"""Many builds, which take minutes together."""
+
 CORPUS = {
     "union.md": "---\ntitle: Union\ndate: 2024-01-10\n---\n\n"
     "The North Atlantic Freight Union (NAFU) met Ann Lindqvist in Oslo. NAFU is based in Oslo.\n",
@@ -156,7 +159,6 @@ class TestNeighbours:
         workspace.build()
         assert workspace.rows("SELECT * FROM neighbours ORDER BY ALL") == before
 
-    @pytest.mark.histories
     @pytest.mark.parametrize("similarity", [0.4, 0.9])
     def test_another_threshold_gives_the_lake_of_that_threshold(self, workspace: Workspace, similarity: float) -> None:
         for name, text in CORPUS.items():
@@ -190,7 +192,6 @@ def rows_of(workspace: Workspace, root: Path | None = None) -> dict[str, list[An
         return {name: connection.execute(f"SELECT * FROM {name} ORDER BY ALL").fetchall() for name in TABLES}
 
 
-@pytest.mark.histories
 @pytest.mark.parametrize("way", sorted(WAYS))
 def test_any_split_into_builds_and_any_deletions_give_the_lake_that_is_built_at_once(
     make_workspace: Callable[[], Workspace], server: OpenAIServer, way: str
@@ -220,7 +221,6 @@ def test_any_split_into_builds_and_any_deletions_give_the_lake_that_is_built_at_
     check()
 
 
-@pytest.mark.histories
 @pytest.mark.parametrize("way", sorted(WAYS))
 def test_to_delete_half_is_never_to_have_had_it(
     make_workspace: Callable[[], Workspace], server: OpenAIServer, way: str

@@ -17,6 +17,9 @@ from testing.server import OpenAIServer
 from warehouse.faults import POINTS
 from warehouse.snapshots import current_id
 
+pytestmark = pytest.mark.histories
+"""Many builds, which take minutes together."""
+
 NAMES = ("Ada Lovelace", "Grace Hopper", "Alan Turing", "Mary Shelley", "Emmy Noether", "Lise Meitner")
 ALL_CALLS = 2 * len(NAMES)
 RUN = 60_000
@@ -143,9 +146,9 @@ def kill_at(workspace: Workspace, point: str, reach: int) -> None:
     ("point", "reach"),
     [
         ("replies.noted", 4),
-        pytest.param("replies.absorbed", 1, marks=pytest.mark.histories),
-        pytest.param("replies.absorbed", 2, marks=pytest.mark.histories),
-        pytest.param("step.computed", 2, marks=pytest.mark.histories),
+        ("replies.absorbed", 1),
+        ("replies.absorbed", 2),
+        ("step.computed", 2),
     ],
 )
 def test_a_killed_run_is_followed_by_one_that_asks_for_the_rest(
@@ -246,7 +249,6 @@ class TestBatches:
         assert lake_digest(built.lake) == whole
         assert batched.column("SELECT count(*) FROM model_calls") == [ALL_CALLS]
 
-    @pytest.mark.histories
     def test_that_a_killed_process_has_started_are_found(
         self, batched: Workspace, server: OpenAIServer, whole: str
     ) -> None:

@@ -31,6 +31,9 @@ from testing.faults import Fault
 from testing.recorded import kind_of
 from testing.server import OpenAIServer
 
+pytestmark = pytest.mark.histories
+"""Many builds, which take minutes together."""
+
 ADAS = {("ada lovelace", "wrote to", "charles babbage"), ("charles babbage", "lived in", "london")}
 
 

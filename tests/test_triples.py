@@ -72,6 +72,7 @@ class TestEveryTriple:
         assert triples(text, title) == triples(text, title)
 
     @SOME
+    @example("``` \u2028 \u2028 Ada \u2028 ")
     @given(TEXT)
     def test_evidence_comes_from_units_that_are_in_order_and_apart(self, text: str) -> None:
         found = units(text)
