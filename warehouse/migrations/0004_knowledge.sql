@@ -133,3 +133,5 @@ CREATE TABLE model_batches (    -- requests that a provider's batch interface wo
     input_chars BIGINT NOT NULL,
     PRIMARY KEY (batch_id, request_key)
 );
+
+UPDATE ledger SET fingerprint = '' WHERE step = 'mentions'; -- every passage is read again, for the facts that it states
