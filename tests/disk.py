@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-MEGABYTES = 24
+MEGABYTES = 48
 
 
 @contextmanager
