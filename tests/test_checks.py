@@ -179,6 +179,17 @@ class TestExtraction:
         problems = check_extraction(built.lake, built.snapshot).problems
         assert problems == ("source 'vault' has 1 passages and no entity",)
 
+    def test_a_source_of_which_a_model_said_no_fact_is_named(
+        self, built: Built, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("derivation.checks._MANY", 1)
+        damage(built, "DELETE FROM supports WHERE source = 'vault'")
+        assert check_extraction(built.lake, built.snapshot).passed, "rules may find none"
+        monkeypatch.setenv("MEMLAKE_EXTRACTION__PROVIDER", "openai")
+        monkeypatch.setenv("MEMLAKE_EXTRACTION__MODEL", "any")
+        problems = check_extraction(workspace.lake(), built.snapshot).problems
+        assert problems == ("source 'vault' has 1 passages and no fact",)
+
     def test_a_source_that_names_nobody_does_not_hold_back_the_others(self, built: Built, workspace: Workspace) -> None:
         workspace.configure([{"name": "notes"}, {"name": "vault", "space": "vault"}, {"name": "lists"}])
         workspace.write("a.txt", "milk, bread and butter\n", source="lists")
