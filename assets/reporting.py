@@ -16,7 +16,7 @@ from errors import MemlakeError, Transient
 from warehouse.compaction import Compaction
 from warehouse.delta import Scope
 from warehouse.files import size_of
-from warehouse.settings import SourceSettings
+from warehouse.sections import SourceSettings
 
 WAREHOUSE_POOL = "warehouse"
 """Assets that write the DuckDB file run one at a time."""

@@ -11,7 +11,6 @@ from pathlib import Path
 _DATA = Path(__file__).parents[2] / "shared" / "data"
 MUSIQUE = _DATA / "musique-train" / "musique_train_corpus.json"
 TRIPLES = _DATA / "musique-train" / "openie_results_ner_gpt-3.5-turbo-1106.json"
-OPENIE = _DATA / "musique-train" / "openie_results_ner_gpt-3.5-turbo-1106.json"
 REVISIONS = _DATA / "docs-revisions" / "mem0_docs_quarterly.jsonl.gz"
 
 _SYLLABLES = "ba do ka li mo na pe ra si to vu we xi yo za dren fol gar hest iln jor kul mard nost quel".split()

@@ -50,7 +50,8 @@ def measure(hashing: bool) -> dict[str, Any]:
     from evaluation.run import Evaluation
     from evaluation.systems import BUILT_IN
     from retrieval import MemoryClient
-    from warehouse.settings import EmbeddingSettings, Settings
+    from warehouse.sections import EmbeddingSettings
+    from warehouse.settings import Settings
 
     embedding = EmbeddingSettings(provider="hashing", dimensions=384) if hashing else EmbeddingSettings()
     with tempfile.TemporaryDirectory() as folder:

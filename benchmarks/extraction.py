@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from corpora import OPENIE
+from corpora import TRIPLES
 
 from graph.locating import located
 from graph.mentions import Mention, extract_mentions, title_mentions
@@ -220,9 +220,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    if not OPENIE.is_file():
-        sys.exit(f"The recorded extraction is not there: {OPENIE}.")
-    figures = measure(json.loads(OPENIE.read_text(encoding="utf-8"))["docs"])
+    if not TRIPLES.is_file():
+        sys.exit(f"The recorded extraction is not there: {TRIPLES}.")
+    figures = measure(json.loads(TRIPLES.read_text(encoding="utf-8"))["docs"])
     if arguments.json:
         print(json.dumps(figures, indent=2))
         return

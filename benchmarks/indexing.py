@@ -42,7 +42,7 @@ from memory.embedding import (
     unit_rows,
 )
 from memory.segmentation import contextual_text, segment
-from warehouse.settings import SegmentationSettings
+from warehouse.sections import SegmentationSettings
 
 KINDS = ("passages", "phrases", "facts")
 SPECIAL_TOKENS = 2

@@ -20,7 +20,7 @@ from errors import MemlakeError
 from sources import Item
 from warehouse.database import Connection
 from warehouse.delta import Scope, Task, plan_step
-from warehouse.settings import SourceSettings
+from warehouse.sections import SourceSettings
 
 _CHARS_PER_TOKEN = 3
 """Fewer than most texts have."""

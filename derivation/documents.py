@@ -22,7 +22,7 @@ from warehouse.database import Changes, Connection, bump_generation, registered,
 from warehouse.delta import Outcome, Plan, Scope, Status, Step, Task, Verdict, forget, plan_step, record
 from warehouse.faults import reach
 from warehouse.ids import content_id, document_id
-from warehouse.settings import SourceSettings
+from warehouse.sections import SourceSettings
 
 _CODE_VERSION = "1"
 _BATCH_CHARS = 16_000_000

@@ -34,7 +34,8 @@ from retrieval import MemoryClient
 from warehouse.database import Warehouse
 from warehouse.ids import content_id
 from warehouse.layout import LakeLayout
-from warehouse.settings import JudgeSettings, Settings, unknown_name
+from warehouse.sections import JudgeSettings
+from warehouse.settings import Settings, unknown_name
 from warehouse.snapshots import Manifest, current_manifest, manifest_as_of, parse_moment, read_manifest
 
 _PACKAGES = ("derivation", "evaluation", "graph", "memory", "retrieval", "sources", "warehouse")

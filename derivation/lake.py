@@ -18,7 +18,8 @@ from sources import SourceSpec
 from warehouse.database import Warehouse, is_disk_full, storage_full
 from warehouse.layout import LakeLayout
 from warehouse.lock import work_lock
-from warehouse.settings import Settings, SourceSettings, load_settings
+from warehouse.sections import SourceSettings
+from warehouse.settings import Settings, load_settings
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -25,7 +25,7 @@ from models.fencing import fence
 from models.prompts import Prompt, load_prompt
 from models.structured import parse_reply, strict_schema
 from warehouse.delta import Scope
-from warehouse.settings import ExtractionSettings
+from warehouse.sections import ExtractionSettings
 
 EXTRACTION = "mentions"
 """Name of the step."""

@@ -14,7 +14,7 @@ from derivation.retirement import retired_scopes
 from derivation.snapshot import needs_snapshot
 from errors import MemlakeError
 from warehouse.delta import Plan, Scope, Verdict, plan_step
-from warehouse.settings import SourceSettings
+from warehouse.sections import SourceSettings
 
 _STEP_VERDICTS = (Verdict.NEW, Verdict.CHANGED, Verdict.STALE, Verdict.FAILED, Verdict.REMOVED)
 

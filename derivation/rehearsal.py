@@ -18,7 +18,7 @@ from derivation.replies import absorb_replies
 from derivation.runner import run
 from errors import SourceUnavailable
 from warehouse.delta import Scope
-from warehouse.settings import SourceSettings
+from warehouse.sections import SourceSettings
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from errors import Malformed, ModelError, ModelUnavailable
 from models.endpoint import endpoint_errors, open_endpoint
 from models.structured import parse_reply, strict_schema
-from warehouse.settings import JudgeSettings
+from warehouse.sections import JudgeSettings
 
 PROMPT_VERSION = "1"
 """Changes with every change of the prompt."""

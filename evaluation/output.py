@@ -10,7 +10,8 @@ from evaluation.record import EvaluatedRun
 from evaluation.statistics import Comparison, Estimate, compare
 from evaluation.summary import Scores, Summary, metric_values, require_same_questions, summarise
 from evaluation.systems import FUSED
-from warehouse.settings import AnswerSettings, unknown_name
+from warehouse.sections import AnswerSettings
+from warehouse.settings import unknown_name
 
 _DIGITS = 6
 

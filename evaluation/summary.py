@@ -10,7 +10,7 @@ import numpy as np
 from errors import NotComparable
 from evaluation.run import QuestionResult
 from evaluation.statistics import NOTHING, Estimate, mean_intervals, share_interval
-from warehouse.settings import AnswerSettings
+from warehouse.sections import AnswerSettings
 
 Scores = dict[str, Estimate]
 """Metric to its estimate."""

@@ -17,7 +17,8 @@ from evaluation.bm25 import BM25Baseline
 from retrieval import CHANNELS
 from retrieval.families import Shown
 from retrieval.search import Ranked, Search
-from warehouse.settings import FusionSettings, load_settings, unknown_name
+from warehouse.sections import FusionSettings
+from warehouse.settings import load_settings, unknown_name
 
 RRF_CONSTANT = 60
 """Of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""

@@ -22,7 +22,7 @@ from evaluation.run import DEPTH, OpenClient, Progress
 from evaluation.statistics import Comparison, compare, holm
 from retrieval import CHANNELS
 from retrieval.search import Search
-from warehouse.settings import FusionSettings
+from warehouse.sections import FusionSettings
 
 _SEED = 20_26
 

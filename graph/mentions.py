@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from calendar import monthrange
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from graph.acronyms import extract_acronyms
+from graph.dates import MONTHS, date_keys
 from graph.normalise import NAME_OPENERS, SHOUTED, STOP, normalise, normalise_identifier
 
 CODE_VERSION = "3"
@@ -38,13 +38,6 @@ Token = tuple[int, int, str]
 Add = Callable[..., None]
 
 
-_MONTHS = {
-    m: n % 12 + 1
-    for n, m in enumerate(
-        "january february march april may june july august september october november december".split()
-    )
-}
-_MONTHS |= {m[:3]: n for m, n in list(_MONTHS.items())} | {"sept": 9}
 _WEEKDAYS = frozenset("monday tuesday wednesday thursday friday saturday sunday".split())
 _HONORIFIC = r"(?:Mr|Mrs|Ms|Dr|St|Mt|Ft|Prof|Gen|Col|Sgt|Capt|Lt|Rev|Hon|Gov|Sen|Rep|Maj|Adm|Sr|Jr)\."
 
@@ -125,36 +118,6 @@ _LINKS = frozenset(
 )
 
 
-# --- dates ---------------------------------------------------------------------------------------------------------
-
-
-def _date_keys(surface: str) -> list[str]:
-    """ISO keys of a date, the precise one first and then its month: `8 May, 2023` → `2023-05-08`, `2023-05`."""
-    if surface[:4].isdigit() and surface[4:5] == "-":
-        return _iso_keys(*map(int, surface.split("-")))
-    month = day = year = None
-    for part in re.findall(r"\d+|[A-Za-z]{3,}", surface):
-        if part.isdigit():
-            if len(part) == 4:
-                year = int(part)
-            else:
-                day = int(part)
-        elif part.lower() in _MONTHS:
-            month = _MONTHS[part.lower()]
-    if month is None:
-        return []
-    if year is None:
-        return [f"--{month:02d}-{day:02d}"] if day and 1 <= day <= 31 else []
-    return _iso_keys(year, month, day)
-
-
-def _iso_keys(year: int, month: int, day: int | None = None) -> list[str]:
-    """The day, if there is one, and its month; nothing for a date that no calendar has."""
-    if not 1 <= month <= 12 or (day is not None and not 1 <= day <= monthrange(max(year, 1), month)[1]):
-        return []
-    return ([f"{year:04d}-{month:02d}-{day:02d}"] if day else []) + [f"{year:04d}-{month:02d}"]
-
-
 # --- names ---------------------------------------------------------------------------------------------------------
 
 
@@ -227,7 +190,7 @@ def extract_mentions(text: str, title: str = "") -> list[Mention]:
             a, b = _trimmed(text, start + 1, end - 1)
             add(a, b, "title" if m[0][0] in "《〈『" else "quoted")
         elif group == "date":
-            for key in _date_keys(m[0]):
+            for key in date_keys(m[0]):
                 add(start, end, "date", key)
         elif group == "year":
             add(start, end, "date", m[0])
@@ -382,7 +345,7 @@ def _opens_a_name(tokens: list[Token]) -> bool:
     if len(tokens) < 2 or tokens[0][2].lower() not in NAME_OPENERS:
         return False
     follower = tokens[1][2].lower()
-    return follower not in STOP and follower not in _WEEKDAYS and follower not in _MONTHS and follower not in _LINKS
+    return follower not in STOP and follower not in _WEEKDAYS and follower not in MONTHS and follower not in _LINKS
 
 
 def _emit(tokens: list[Token], add: Add) -> None:
@@ -392,7 +355,7 @@ def _emit(tokens: list[Token], add: Add) -> None:
     if len(tokens) == 1:
         word = _strip_possessive(tokens[0][2])
         low = word.lower()
-        if word not in SHOUTED and (low in STOP or low in _WEEKDAYS or low in _MONTHS or word.isdigit()):
+        if word not in SHOUTED and (low in STOP or low in _WEEKDAYS or low in MONTHS or word.isdigit()):
             return
         if _TICKET.fullmatch(word):
             add(tokens[0][0], tokens[0][0] + len(word), "identifier", normalise_identifier(word))

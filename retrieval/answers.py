@@ -24,7 +24,7 @@ from models.endpoint import open_endpoint
 from models.fencing import OPEN, defuse
 from models.structured import parse_reply
 from retrieval.model import NO_USAGE, Citation, Hit, Span, Usage
-from warehouse.settings import AnswerSettings
+from warehouse.sections import AnswerSettings
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion

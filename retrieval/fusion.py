@@ -38,7 +38,7 @@ from graph.facts import QuestionFacts, fact_ends, pair_relevance, standing
 from graph.hop import best, hop
 from graph.pagerank import personalized_pagerank
 from retrieval.tables import Ranking
-from warehouse.settings import FusionSettings
+from warehouse.sections import FusionSettings
 
 Scores = NDArray[np.float32]
 Entities = tuple[NDArray[np.int64], Scores]

@@ -19,7 +19,7 @@ from models.endpoint import open_endpoint
 from models.fencing import fence
 from models.prompts import load_prompt
 from models.structured import parse_reply
-from warehouse.settings import RecognitionSettings
+from warehouse.sections import RecognitionSettings
 
 _SHOWN = 10
 """Facts that a model chooses among."""

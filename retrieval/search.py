@@ -25,7 +25,7 @@ from retrieval.fusion import NO_RESET, Reset, fuse
 from retrieval.model import Filters, FurtherSource, Hit, Location, Span
 from retrieval.recognition import Recogniser, RuleRecogniser
 from retrieval.tables import Ranking, SearchedTable, where_clause
-from warehouse.settings import FusionSettings
+from warehouse.sections import FusionSettings
 from warehouse.snapshots import Manifest
 
 _BY_RULE = RuleRecogniser()

@@ -31,7 +31,8 @@ from memory.embedding import Embedder, HashingEmbedder
 from retrieval.client import MemoryClient
 from warehouse.delta import Scope
 from warehouse.layout import LakeLayout
-from warehouse.settings import SourceSettings, load_settings
+from warehouse.sections import SourceSettings
+from warehouse.settings import load_settings
 from warehouse.snapshots import Manifest
 from warehouse.vectors import connect, table_name
 

@@ -18,7 +18,7 @@ from retrieval.answers import REFUSAL, Answerer, Drafted, ExtractiveAnswerer, Op
 from retrieval.model import NO_USAGE, Hit, Location, Span
 from testing.faults import Fault
 from testing.server import OpenAIServer
-from warehouse.settings import AnswerSettings
+from warehouse.sections import AnswerSettings
 
 EMBEDDER = HashingEmbedder(256)
 LOCATION = Location("handbook", "rates.md", "Vessel rates", "Rates", None, None, None)

@@ -11,7 +11,8 @@ import typer
 from example import ExampleLake
 
 from pipelines.cli import app
-from warehouse.settings import Settings, SourceSettings
+from warehouse.sections import SourceSettings
+from warehouse.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")

@@ -46,7 +46,8 @@ from retrieval import MemoryClient
 from testing.server import OpenAIServer
 from warehouse.database import Warehouse
 from warehouse.layout import LakeLayout
-from warehouse.settings import EmbeddingSettings, JudgeSettings, Settings
+from warehouse.sections import EmbeddingSettings, JudgeSettings
+from warehouse.settings import Settings
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

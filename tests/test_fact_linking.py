@@ -14,7 +14,7 @@ from test_graph import Fact, Rows, compiled, some_rows
 from graph.compiled import SUPERSEDED_WEIGHT, CompiledGraph, GraphParameters
 from graph.facts import NEAREST, best_pair, fact_ends, link_facts, pair_relevance
 from retrieval.fusion import fuse, starting_entities
-from warehouse.settings import FusionSettings
+from warehouse.sections import FusionSettings
 
 SOME = settings(max_examples=60, deadline=None)
 DEFAULT = FusionSettings()

@@ -15,7 +15,7 @@ from graph.hop import hop
 from graph.pagerank import personalized_pagerank
 from retrieval.fusion import Fused, base_scores, fuse, scaled, trust, walk_reset, walk_scores
 from retrieval.tables import EMPTY, Ranking
-from warehouse.settings import FusionSettings
+from warehouse.sections import FusionSettings
 
 SOME = settings(max_examples=200, deadline=None)
 DEFAULT = FusionSettings()

@@ -17,7 +17,7 @@ from retrieval.fusion import starting_entities
 from retrieval.recognition import ModelRecogniser, RuleRecogniser, open_recogniser
 from testing.faults import Fault
 from testing.server import OpenAIServer
-from warehouse.settings import FusionSettings, RecognitionSettings
+from warehouse.sections import FusionSettings, RecognitionSettings
 
 ASKED = "Who publishes the journal?"
 

@@ -14,7 +14,8 @@ from derivation.tuning import tune_datasets
 from errors import NotComparable, SettingsError
 from evaluation.dataset import Dataset
 from evaluation.tuning import RANGES, Tuned, TuningSet
-from warehouse.settings import EmbeddingSettings, FusionSettings, RetrievalSettings, Settings, load_settings
+from warehouse.sections import EmbeddingSettings, FusionSettings, RetrievalSettings
+from warehouse.settings import Settings, load_settings
 
 
 def badly_set() -> Settings:

@@ -14,7 +14,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from warehouse.settings import Settings, SourceSettings
+from warehouse.sections import SourceSettings
+from warehouse.settings import Settings
 
 _WIDTH = 110
 

@@ -66,7 +66,7 @@ def run(
     from derivation.evaluations import EvaluationPlan
     from evaluation.datasets import read_dataset
     from evaluation.systems import parse_systems
-    from warehouse.settings import EvaluationSettings
+    from warehouse.sections import EvaluationSettings
 
     settings = _settings(config)
     of = settings.evaluation if settings else EvaluationSettings()
@@ -98,7 +98,7 @@ def hipporag(
     from derivation.evaluations import EvaluationPlan
     from evaluation.datasets.hipporag import read_files
     from evaluation.systems import parse_systems
-    from warehouse.settings import EvaluationSettings
+    from warehouse.sections import EvaluationSettings
 
     settings = _settings(config)
     of = settings.evaluation if settings else EvaluationSettings()
