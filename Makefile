@@ -90,6 +90,9 @@ bench: $(VENV)/.installed-dev
 	@$(BIN)/python benchmarks/incremental.py
 	@$(BIN)/python benchmarks/query.py
 	@$(BIN)/python benchmarks/pagerank.py
+	@$(BIN)/python benchmarks/compiling.py
+	@$(BIN)/python benchmarks/extraction.py
+	@$(BIN)/python benchmarks/indexing.py
 	@$(BIN)/python benchmarks/duplicates.py
 	@$(BIN)/python benchmarks/evaluate.py
 
