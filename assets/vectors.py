@@ -10,7 +10,7 @@ from assets.entities import entities
 from assets.reporting import ON_NEW_DATA, WAREHOUSE_POOL, raises_failures, report_metadata
 from derivation.embeddings import remove_unused
 from derivation.lake import Lake
-from derivation.layers import VECTORS_STEP_NAME, refresh_vectors
+from derivation.layers import VECTORS_STEP_NAME, refresh_table
 from derivation.snapshot import layer_versions
 from warehouse.files import size_of
 
@@ -29,7 +29,7 @@ def vectors(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
     reports = []
     for space in lake.settings.spaces:
         remove_unused(lake, space)
-        reports.append(refresh_vectors(lake, space))
+        reports.append(refresh_table(lake, space))
     rows, version = layer_versions(lake, VECTORS_STEP_NAME, "rows")
     metadata: dict[str, Any] = {"dagster/row_count": rows, "bytes": dg.MetadataValue.int(size_of(lake.layout.vectors))}
     return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata={**report_metadata(reports), **metadata})

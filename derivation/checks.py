@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from derivation.graphs import open_graph
 from derivation.lake import Lake
 from warehouse.database import Connection
+from warehouse.searched import KINDS
 from warehouse.snapshots import Manifest
 from warehouse.vectors import open_version, vector_problems
 
@@ -38,6 +39,14 @@ SELECT 'mention ''' || m.surface || ''' in ' || d.path || ' is not the text at '
     || ' of its passage'
 FROM mentions m JOIN passages p USING (passage_id) JOIN documents d USING (document_id)
 WHERE substring(p.text, m.char_start + 1, m.char_end - m.char_start) <> m.surface
+UNION ALL
+SELECT 'a memory (' || m.granularity || ') of ' || d.path || ' has a span ' || s.char_start || '-' || s.char_end
+    || ' that does not hold it'
+FROM memories m JOIN memory_spans s USING (memory_id) JOIN revisions r ON r.revision_id = s.revision_id
+JOIN documents d ON d.document_id = s.document_id
+WHERE NOT (0 <= s.char_start AND s.char_start < s.char_end AND s.char_end <= len(r.text))
+    OR (m.granularity IN ('turn', 'round', 'episode')
+        AND substring(r.text, s.char_start + 1, s.char_end - s.char_start) <> m.text)
 UNION ALL
 SELECT 'a fact in ' || d.path || ' has its evidence at ' || s.char_start || '-' || s.char_end || ', outside its passage'
 FROM supports s JOIN passages p USING (passage_id) JOIN documents d USING (document_id)
@@ -83,9 +92,26 @@ _ORPHANS = {
     ),
     "vector that nothing needs": (
         "SELECT text_hash FROM embeddings ANTI JOIN passages USING (space, text_hash)"
-        " ANTI JOIN phrases USING (space, text_hash)"
+        " ANTI JOIN phrases USING (space, text_hash) ANTI JOIN memories USING (space, text_hash)"
     ),
-    "reply on no passage": "SELECT text_hash FROM model_replies ANTI JOIN passages USING (space, text_hash)",
+    "pieces that no passage has": "SELECT text_hash FROM piece_vectors ANTI JOIN passages USING (space, text_hash)",
+    "memory without its document": (
+        "SELECT memory_id FROM memories ANTI JOIN documents USING (document_id) WHERE document_id <> ''"
+    ),
+    "memory without a span": "SELECT memory_id FROM memories ANTI JOIN memory_spans USING (memory_id)",
+    "span without a memory": "SELECT DISTINCT memory_id FROM memory_spans ANTI JOIN memories USING (memory_id)",
+    "span without its revision": "SELECT DISTINCT memory_id FROM memory_spans ANTI JOIN revisions USING (revision_id)",
+    "memory without its parent": (
+        "SELECT m.memory_id FROM memories m ANTI JOIN memories p ON p.memory_id = m.parent_id"
+        " WHERE m.parent_id IS NOT NULL"
+    ),
+    "interval without a memory": "SELECT memory_id FROM memory_validity ANTI JOIN memories USING (memory_id)",
+    "outline of no document": "SELECT document_id FROM outline_candidates ANTI JOIN documents USING (document_id)",
+    "time of no document": "SELECT document_id FROM time_expressions ANTI JOIN documents USING (document_id)",
+    "reply on nothing": (
+        "SELECT text_hash FROM model_replies m ANTI JOIN passages USING (space, text_hash)"
+        " ANTI JOIN revisions r ON r.space = m.space AND r.content_hash = m.text_hash"
+    ),
 }
 
 _SILENT_SOURCES = """
@@ -127,6 +153,13 @@ def check_vectors(lake: Lake, candidate: Manifest) -> CheckResult:
         )
         missing += _column(
             connection,
+            "SELECT 'space ' || m.space || ' has ' || count(*) || ' memories without a vector' FROM memories m"
+            " ANTI JOIN embeddings e ON e.space = m.space AND e.text_hash = m.text_hash AND e.embedder = $embedder"
+            " GROUP BY m.space ORDER BY m.space",
+            {"embedder": lake.embedder_spec.identity},
+        )
+        missing += _column(
+            connection,
             "SELECT 'space ' || p.space || ' has ' || count(*) || ' phrases without a vector' FROM phrases p"
             " ANTI JOIN embeddings e ON e.space = p.space AND e.text_hash = p.text_hash AND e.embedder = $embedder"
             " GROUP BY p.space ORDER BY p.space",
@@ -134,7 +167,8 @@ def check_vectors(lake: Lake, candidate: Manifest) -> CheckResult:
         )
     problems.extend(missing)
     for space, state in candidate.spaces.items():
-        problems.extend(vector_problems(lake.layout, space, state.table, state.version))
+        for kind, (table, version) in zip(KINDS, state.tables, strict=False):
+            problems.extend(vector_problems(lake.layout, kind, space, table, version))
     return CheckResult("vectors", tuple(problems))
 
 

@@ -17,7 +17,8 @@ from derivation.graphs import GRAPH_STEP_NAME
 from derivation.lake import Lake
 from derivation.layers import layer_state
 from warehouse.database import Connection
-from warehouse.vectors import open_latest, table_name
+from warehouse.searched import KINDS
+from warehouse.vectors import open_latest
 
 _TABLES = {
     "documents": "document_id, space, source, path, item_path, revision_id, title, author, document_date, media_type",
@@ -44,6 +45,15 @@ _TABLES = {
     "signatures": "space, text_key, fingerprint, bands",
     "duplicate_pairs": "space, leader_key, member_key, fingerprint, score, jaccard, duplicate",
     "families": "passage_id, space, source, representative, kind, score, suppressed",
+    "memories": (
+        "memory_id, space, source, document_id, granularity, ordinal, parent_id, md5(text) AS text, text_hash, pooled,"
+        " tokens, speaker, subject, attribute, since, until"
+    ),
+    "memory_spans": "memory_id, space, source, owner_id, document_id, revision_id, char_start, char_end",
+    "memory_validity": "memory_id, space, valid_from, valid_until, superseded_by",
+    "association_neighbours": "memory_id, neighbour_id, space, embedder, score, probability, linked",
+    "outline_candidates": "document_id, space, source, candidate, chunks, clarity, completeness, fused, kept",
+    "time_expressions": "document_id, space, source, revision_id, char_start, char_end, words, since, until",
     "ledger": "step, space, source, input_id, input_hash, fingerprint, status, label, error, remedy, outputs",
 }
 """Columns of each table that belong to what a lake holds."""
@@ -52,6 +62,10 @@ _INPUT_HASH_OF_FILES = "CASE WHEN step = 'documents' THEN '' ELSE input_hash END
 """A file is told apart by its time and inode, which a copy of the same content does not share."""
 
 _EMBEDDINGS = "SELECT space, text_hash, embedder, len(vector) FROM embeddings WHERE embedder = $embedder ORDER BY ALL"
+
+_PIECES = """
+SELECT space, text_hash, embedder, octet_length(vectors) FROM piece_vectors WHERE embedder = $embedder ORDER BY ALL
+"""
 
 _FETCHED_ROWS = 10_000
 
@@ -67,12 +81,13 @@ def canonical_rows(lake: Lake) -> Iterator[tuple[str, list[Any]]]:
             chosen = columns.replace("input_hash", _INPUT_HASH_OF_FILES, 1) if table == "ledger" else columns
             yield from _fetched(connection, table, f"SELECT {chosen} FROM {table} ORDER BY ALL", {})
         yield from _fetched(connection, "embeddings", _EMBEDDINGS, {"embedder": lake.embedder_spec.identity})
+        yield from _fetched(connection, "pieces", _PIECES, {"embedder": lake.embedder_spec.identity})
         graphs = {space: layer_state(connection, space, GRAPH_STEP_NAME) or {} for space in lake.settings.spaces}
     for space in lake.settings.spaces:
-        searched = open_latest(lake.layout, space, table_name(lake.embedder_spec.identity))
-        rows = searched.search().select(["passage_id", "row_hash"]).to_arrow().sort_by("passage_id").to_pylist()
-        for row in rows:
-            yield f"vectors of {space}", [row["passage_id"], row["row_hash"]]
+        for kind in KINDS:
+            searched = open_latest(lake.layout, space, kind.table(lake.embedder_spec.identity))
+            for row in searched.search().select([kind.key, "row_hash"]).to_arrow().sort_by(kind.key).to_pylist():
+                yield f"searched {kind.name} of {space}", [row[kind.key], row["row_hash"]]
         yield f"graph of {space}", [graphs[space].get("digest")]
 
 

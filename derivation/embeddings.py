@@ -12,12 +12,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from derivation.lake import Lake, exclusive
 from derivation.progress import StepReport
 from derivation.replies import absorb_replies
 from derivation.runner import log_run
 from errors import ModelError
+from memory.pieces import pieces
 from memory.segmentation import contextual_text
 from warehouse.database import Changes, Connection, bump_generation, frame, registered
 from warehouse.delta import Scope, Step
@@ -31,9 +33,11 @@ _BATCH_BYTES = 24_000_000
 _MISSING = """
 SELECT p.text_hash, min(p.passage_id) AS passage_id, max(p.tokens) AS tokens
 FROM passages p
-WHERE p.space = $space AND p.source = $source AND NOT EXISTS (
+WHERE p.space = $space AND p.source = $source AND (NOT EXISTS (
     SELECT 1 FROM embeddings e WHERE e.space = p.space AND e.embedder = $embedder AND e.text_hash = p.text_hash
-)
+) OR ($pieces AND NOT EXISTS (
+    SELECT 1 FROM piece_vectors e WHERE e.space = p.space AND e.embedder = $embedder AND e.text_hash = p.text_hash
+)))
 GROUP BY p.text_hash
 ORDER BY max(p.tokens), p.text_hash
 """
@@ -50,7 +54,14 @@ def missing_texts(connection: Connection, lake: Lake, scope: Scope) -> pl.DataFr
     Sorted by length over the whole plan, so that a batch holds texts of like length and none is padded in vain.
     """
     return frame(
-        connection, _MISSING, {"space": scope.space, "source": scope.source, "embedder": lake.embedder_spec.identity}
+        connection,
+        _MISSING,
+        {
+            "space": scope.space,
+            "source": scope.source,
+            "embedder": lake.embedder_spec.identity,
+            "pieces": keeps_pieces(lake),
+        },
     )
 
 
@@ -99,26 +110,47 @@ def refresh_embeddings(lake: Lake, scope: Scope) -> StepReport:
 
 
 def _embed_batch(lake: Lake, scope: Scope, batch: pl.DataFrame) -> float:
-    """Embed and commit one batch; returns the seconds spent in the model."""
+    """Embed and commit one batch, with its pieces; returns the seconds spent in the model."""
     with lake.warehouse.session("reading texts") as connection:
         rows = connection.execute(
-            "SELECT p.text_hash, d.title, p.heading, p.text FROM passages p JOIN documents d USING (document_id)"
-            " WHERE p.passage_id IN (SELECT unnest($ids))",
+            "SELECT p.text_hash, d.title, p.heading, p.text, p.kind"
+            " FROM passages p JOIN documents d USING (document_id) WHERE p.passage_id IN (SELECT unnest($ids))",
             {"ids": batch["passage_id"].to_list()},
         ).fetchall()
-    texts = [contextual_text(title, heading, text) for _, title, heading, text in rows]
-    return embed_texts(lake, scope.space, [row[0] for row in rows], texts)
+    texts = [contextual_text(title, heading, text) for _, title, heading, text, _ in rows]
+    spans = None
+    if keeps_pieces(lake):
+        spans = []
+        for context, (_, _, _, text, kind) in zip(texts, rows, strict=True):
+            shift = len(context) - len(text)
+            spans.append([(start + shift, end + shift) for start, end in pieces(text, kind)])
+    return embed_texts(lake, scope.space, [row[0] for row in rows], texts, spans)
 
 
-def embed_texts(lake: Lake, space: str, hashes: Sequence[str], texts: Sequence[str]) -> float:
-    """Embed texts and commit their vectors; returns the seconds spent in the model.
+def keeps_pieces(lake: Lake) -> bool:
+    """Whether the pieces of passages have vectors of their own."""
+    return lake.settings.memory.pieces and lake.embedder_spec.pools_pieces
+
+
+def embed_texts(
+    lake: Lake,
+    space: str,
+    hashes: Sequence[str],
+    texts: Sequence[str],
+    spans: Sequence[Sequence[tuple[int, int]]] | None = None,
+) -> float:
+    """Embed texts, and spans of them, and commit their vectors; returns the seconds spent in the model.
 
     Raises:
         ModelError: a vector is not finite.
     """
     begun = time.perf_counter()
     with lake.warehouse.released():
-        vectors = lake.embedder.encode(texts, lake.progress.advance)
+        of_spans: list[NDArray[np.float32]] = []
+        if spans is None:
+            vectors = lake.embedder.encode(texts, lake.progress.advance)
+        else:
+            vectors, of_spans = lake.embedder.encode_pieces(texts, spans, lake.progress.advance)
     seconds = time.perf_counter() - begun
     if not np.isfinite(vectors).all():
         bad = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
@@ -135,10 +167,15 @@ def embed_texts(lake: Lake, space: str, hashes: Sequence[str], texts: Sequence[s
             "vector": vectors,
         }
     )
+    packed = [each.astype(np.float16).tobytes() for each in of_spans]
     with lake.warehouse.session("writing embeddings") as connection, registered(connection, "vectors_frame", computed):
         connection.execute(
             "INSERT INTO embeddings SELECT space, text_hash, embedder, vector FROM vectors_frame ON CONFLICT DO NOTHING"
         )
+        if packed:
+            of_pieces = computed.drop("vector").with_columns(vectors=pl.Series(packed, dtype=pl.Binary))
+            with registered(connection, "pieces_frame", of_pieces):
+                connection.execute("INSERT INTO piece_vectors SELECT * FROM pieces_frame ON CONFLICT DO NOTHING")
         bump_generation(connection)
     reach("embeddings.committed")
     return seconds
@@ -153,12 +190,19 @@ def remove_unused(lake: Lake, space: str) -> int:
             "DELETE FROM embeddings e WHERE e.space = $space"
             " AND NOT EXISTS (SELECT 1 FROM passages p WHERE p.space = e.space AND p.text_hash = e.text_hash)"
             " AND NOT EXISTS (SELECT 1 FROM phrases p WHERE p.space = e.space AND p.text_hash = e.text_hash)"
+            " AND NOT EXISTS (SELECT 1 FROM memories m WHERE m.space = e.space AND m.text_hash = e.text_hash)"
             " RETURNING 1",
             {"space": space},
         ).fetchall()
         connection.execute(
+            "DELETE FROM piece_vectors e WHERE e.space = $space AND (NOT $kept"
+            " OR NOT EXISTS (SELECT 1 FROM passages p WHERE p.space = e.space AND p.text_hash = e.text_hash))",
+            {"space": space, "kept": keeps_pieces(lake)},
+        )
+        connection.execute(
             "DELETE FROM model_replies m WHERE m.space = $space"
-            " AND NOT EXISTS (SELECT 1 FROM passages p WHERE p.space = m.space AND p.text_hash = m.text_hash)",
+            " AND NOT EXISTS (SELECT 1 FROM passages p WHERE p.space = m.space AND p.text_hash = m.text_hash)"
+            " AND NOT EXISTS (SELECT 1 FROM revisions r WHERE r.space = m.space AND r.content_hash = m.text_hash)",
             {"space": space},
         )
     reach("embeddings.removed")

@@ -334,7 +334,11 @@ def _remove(connection: Connection, ids: Sequence[str]) -> None:
     for table in ("mentions", "titles", "acronyms", "supports", "families"):
         connection.execute(f"DELETE FROM {table} WHERE passage_id IN ({passages})", of)
     connection.execute(f"DELETE FROM ledger WHERE step = 'mentions' AND input_id IN ({passages})", of)
-    connection.execute("DELETE FROM ledger WHERE step = 'passages' AND input_id IN (SELECT unnest($ids))", of)
+    for table in ("memories", "memory_spans", "outline_candidates", "time_expressions"):
+        connection.execute(f"DELETE FROM {table} WHERE document_id IN (SELECT unnest($ids))", of)
+    connection.execute(
+        "DELETE FROM ledger WHERE step IN ('passages', 'memories') AND input_id IN (SELECT unnest($ids))", of
+    )
     connection.execute(
         "DELETE FROM ledger l WHERE step = 'documents' AND EXISTS (SELECT 1 FROM documents d WHERE d.space = l.space"
         " AND d.source = l.source AND d.item_path = l.label AND d.document_id IN (SELECT unnest($ids)))",
@@ -376,10 +380,11 @@ def _carriers(lake: Lake, needles: Sequence[bytes], published: str) -> list[Mani
 
 
 def _carries(lake: Lake, manifest: Manifest, space: str, needles: Sequence[bytes]) -> bool:
-    state = manifest.spaces[space]
-    found = find_in_files(sorted(table_path(lake.layout, space, state.table).glob("data/*")), needles)
-    named = named_data_files(lake.layout, space, state.table, state.version)
-    return not named.isdisjoint(path.name for path in found)
+    for table, version in manifest.spaces[space].tables:
+        found = find_in_files(sorted(table_path(lake.layout, space, table).glob("data/*")), needles)
+        if not named_data_files(lake.layout, space, table, version).isdisjoint(path.name for path in found):
+            return True
+    return False
 
 
 _TEXT_COLUMNS = """

@@ -134,6 +134,9 @@ class ExtractionStep:
         ]
         return sum(changes, Changes())
 
+    def owned(self, table: str, owners: Sequence[str]) -> tuple[str, Sequence[str]]:
+        return "passage_id", owners
+
     def remove(self, connection: Connection, input_ids: Sequence[str]) -> Changes:
         removed = 0
         for table in _SCHEMAS:

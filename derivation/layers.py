@@ -1,4 +1,4 @@
-"""The searched table of a space, brought up to date as a whole, and what each derived store holds.
+"""The searched tables of a space, brought up to date as a whole, and what each derived store holds.
 
 That is noted in the ``layers`` table, for the snapshot that pins it.
 """
@@ -12,26 +12,37 @@ from typing import Any
 from derivation.lake import Lake, exclusive
 from derivation.progress import StepReport
 from derivation.runner import log_run
-from memory.segmentation import contextual_text
 from warehouse.database import Changes, Connection, bump_generation, generation
 from warehouse.delta import Step
 from warehouse.faults import reach
-from warehouse.vectors import open_latest, sync_passages, table_name
+from warehouse.searched import MEMORIES, PASSAGES, TableKind
+from warehouse.vectors import open_latest, sync_table
 
 VECTORS_STEP_NAME = "vectors"
+MEMORY_VECTORS_STEP_NAME = "memory_vectors"
+
+TABLE_LAYERS: dict[str, TableKind] = {VECTORS_STEP_NAME: PASSAGES, MEMORY_VECTORS_STEP_NAME: MEMORIES}
+"""Step to the kind of table that it brings up to date."""
+
+_CODE_VERSIONS = {VECTORS_STEP_NAME: "2", MEMORY_VECTORS_STEP_NAME: "1"}
 
 
-def vectors_step(lake: Lake) -> Step:
-    """Warehouse rows to the searched table."""
-    return Step(VECTORS_STEP_NAME, "2", {"embedder": lake.embedder_spec.identity})
+def table_step(lake: Lake, layer: str) -> Step:
+    """Warehouse rows to a searched table."""
+    return Step(layer, _CODE_VERSIONS[layer], {"embedder": lake.embedder_spec.identity})
+
+
+def refresh_tables(lake: Lake, space: str, rewrite: bool = False) -> list[StepReport]:
+    """Every searched table of a space, as :func:`refresh_table`."""
+    return [refresh_table(lake, space, layer, rewrite) for layer in TABLE_LAYERS]
 
 
 @exclusive("writing vectors")
-def refresh_vectors(lake: Lake, space: str, rewrite: bool = False) -> StepReport:
-    """Make the Lance table of a space hold the warehouse's passages; ``rewrite`` leaves no row in its old file."""
+def refresh_table(lake: Lake, space: str, layer: str = VECTORS_STEP_NAME, rewrite: bool = False) -> StepReport:
+    """Make a Lance table of a space hold the warehouse's rows; ``rewrite`` leaves no row in its old file."""
     started = time.perf_counter()
-    step = vectors_step(lake)
-    with lake.warehouse.session("counting passages") as connection:
+    step = table_step(lake, layer)
+    with lake.warehouse.session("counting rows") as connection:
         row = connection.execute(
             "SELECT len(vector) FROM embeddings WHERE space = $space AND embedder = $embedder LIMIT 1",
             {"space": space, "embedder": lake.embedder_spec.identity},
@@ -40,12 +51,12 @@ def refresh_vectors(lake: Lake, space: str, rewrite: bool = False) -> StepReport
     dimensions = int(row[0]) if row else lake.embedder.dimensions
     lake.progress.start(step.name, space, 0)
     with lake.warehouse.released():  # Lance draws the rows in a thread of its own
-        synced = sync_passages(
+        synced = sync_table(
             lake.warehouse,
+            TABLE_LAYERS[layer],
             space,
             lake.embedder_spec.identity,
             dimensions,
-            contextual_text,
             lake.progress.advance,
             rewrite,
         )
@@ -61,20 +72,20 @@ def refresh_vectors(lake: Lake, space: str, rewrite: bool = False) -> StepReport
     return note_layer(lake, space, step, state, synced.rows, synced.changes, started)
 
 
-def note_version(lake: Lake, space: str) -> None:
+def note_version(lake: Lake, space: str, layer: str) -> None:
     """Note that a space's table has a new version of the same rows, for the next snapshot to pin."""
-    table = open_latest(lake.layout, space, table_name(lake.embedder_spec.identity))
+    table = open_latest(lake.layout, space, TABLE_LAYERS[layer].table(lake.embedder_spec.identity))
     with lake.warehouse.session("noting a version") as connection:
         before = generation(connection)
         bump_generation(connection)
         states = connection.execute("SELECT space, layer, state FROM layers").fetchall()
-        for of_space, layer, text in states:
+        for of_space, of_layer, text in states:
             state = json.loads(text)
             if state.get("generation") == before:
                 state["generation"] = before + 1  # no row has changed
-            if (of_space, layer) == (space, VECTORS_STEP_NAME):
+            if (of_space, of_layer) == (space, layer):
                 state["version"] = int(table.version)
-            _note(connection, of_space, layer, state)
+            _note(connection, of_space, of_layer, state)
 
 
 def layer_state(connection: Connection, space: str, layer: str) -> dict[str, Any] | None:

@@ -10,20 +10,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, TypeVar
+from functools import partial
+from typing import Literal
 
 from pydantic import BaseModel
 
 from derivation.lake import Lake
 from derivation.model_calls import ModelCalls, Question
-from errors import Malformed, MemlakeError
+from derivation.model_reading import missing, read_all, reply_of_shape
 from graph.extraction import TYPES, Extracted, Extraction, Passage, extract_by_rules
 from graph.locating import located
 from graph.mentions import Mention
 from models.chat import ChatRequest, ModelSpec
 from models.fencing import fence
 from models.prompts import Prompt, load_prompt
-from models.structured import parse_reply, strict_schema
 from warehouse.delta import Scope
 from warehouse.sections import ExtractionSettings
 
@@ -65,16 +65,6 @@ class EntitiesAndFacts(BaseModel):
     triples: list[StatedFact]
 
 
-R = TypeVar("R", bound=BaseModel)
-
-
-class _Wanted(Exception):
-    """A reply that is not recorded."""
-
-    def __init__(self, request: ChatRequest) -> None:
-        self.request = request
-
-
 class ModelExtractor:
     """Asks the configured model about the passages of one source."""
 
@@ -87,51 +77,15 @@ class ModelExtractor:
         self._setting = lake.settings.extraction
 
     def extract(self, passages: Sequence[Passage]) -> Extracted:
-        """In rounds: what each passage needs next and is not recorded is asked for, all passages side by side."""
+        """What each passage needs next and is not recorded is asked for, all passages side by side."""
         calls = self._calls(passages, self._again)
-        found: list[Extraction | MemlakeError | None] = [None] * len(passages)
-        open_ = dict(enumerate(passages))
-        failed: dict[str, MemlakeError] = {}
-        tried: set[str] = set()
-        stopped: MemlakeError | None = None
-        deferred: MemlakeError | None = None
-        while open_:
-            questions = []
-            for at, passage in list(open_.items()):
-                try:
-                    found[at] = self._read(calls, passage)
-                except _Wanted as wanted:
-                    key = calls.key(wanted.request)
-                    if key not in failed:
-                        questions.append(_question(passage, wanted.request))
-                        continue
-                    found[at] = failed[key]
-                except MemlakeError as error:
-                    found[at] = error
-                del open_[at]
-            fresh = [question for question in questions if calls.key(question.request) not in tried]
-            if not fresh or self._recorded_only or stopped:
-                break
-            asked = calls.ask(fresh)
-            tried |= {calls.key(question.request) for question in fresh}
-            stopped, deferred = asked.stopped, asked.deferred or deferred
-            failed |= asked.errors
-        if not self._recorded_only:
-            calls.note_rejected()
-        return Extracted(found, stopped, deferred, calls.seconds, calls.tokens, calls.cost)
+        read = read_all(calls, passages, partial(self._read, calls), _question, self._recorded_only)
+        return Extracted(list(read.found), read.stopped, read.deferred, calls.seconds, calls.tokens, calls.cost)
 
     def missing(self, passages: Sequence[Passage]) -> list[Question]:
         """What each passage needs next and is not recorded; nothing is asked."""
         calls = self._calls(passages)
-        questions = {}
-        for passage in passages:
-            try:
-                self._read(calls, passage)
-            except _Wanted as wanted:
-                questions[calls.key(wanted.request)] = _question(passage, wanted.request)
-            except MemlakeError:  # what is recorded is of no use, and nothing more is asked
-                continue
-        return list(questions.values())
+        return missing(calls, passages, partial(self._read, calls), _question)
 
     def _calls(self, passages: Sequence[Passage], again: Sequence[str] = ()) -> ModelCalls:
         hashes = [passage.text_hash for passage in passages]
@@ -141,36 +95,19 @@ class ModelExtractor:
         """The extraction of a passage from recorded replies.
 
         Raises:
-            _Wanted: one is missing.
+            Wanted: one is missing.
             Malformed: the model keeps saying what was not asked for.
         """
-        document = fence(passage.text, passage.title)
+        document, repairs = fence(passage.text, passage.title), self._setting.repairs
         if self._setting.calls == "one":
-            both = self._reply(calls, "entities_and_triples", document, EntitiesAndFacts)
+            both = reply_of_shape(calls, "entities_and_triples", document, EntitiesAndFacts, repairs)
             entities, facts = both.entities, both.triples
         else:
-            entities = self._reply(calls, "named_entities", document, NamedEntities).entities
+            entities = reply_of_shape(calls, "named_entities", document, NamedEntities, repairs).entities
             names = json.dumps(list(dict.fromkeys(item.name for item in entities)), ensure_ascii=False)
             user = f"{document}\n\n{fence(names, 'named entities', 'entities')}"
-            facts = self._reply(calls, "triples", user, StatedFacts).triples
+            facts = reply_of_shape(calls, "triples", user, StatedFacts, repairs).triples
         return _located(passage, entities, facts)
-
-    def _reply(self, calls: ModelCalls, name: str, user: str, shape: type[R]) -> R:
-        """The reply to a prompt, asked again with the reason where it is not of the shape."""
-        said = user
-        for attempt in range(self._setting.repairs + 1):
-            request = ChatRequest(load_prompt(name), said, name, strict_schema(shape))
-            text = calls.reply(request)
-            if text is None:
-                raise _Wanted(request)
-            try:
-                return parse_reply(text, shape).value
-            except Malformed as error:
-                calls.reject(request)
-                if attempt == self._setting.repairs:
-                    raise Malformed(f"{error.message} It said: {text[:200]!r}", error.remedy) from error
-                said = f"{user}\n\nAn earlier reply ({attempt + 1}) could not be used. {error.message}"
-        raise AssertionError("unreachable")
 
 
 def _question(passage: Passage, request: ChatRequest) -> Question:

@@ -86,6 +86,9 @@ class Passages:
     def write(self, connection: Connection, owners: Sequence[str], outputs: pl.DataFrame) -> Changes:
         return replace_rows(connection, "passages", ["passage_id"], outputs, "document_id", owners)
 
+    def owned(self, table: str, owners: Sequence[str]) -> tuple[str, Sequence[str]]:
+        return "document_id", owners
+
     def remove(self, connection: Connection, input_ids: Sequence[str]) -> Changes:
         gone = connection.execute(
             "DELETE FROM passages WHERE document_id IN (SELECT unnest($ids)) RETURNING 1", {"ids": list(input_ids)}

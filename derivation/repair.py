@@ -29,6 +29,7 @@ from warehouse.compaction import drop_table, tables
 from warehouse.database import bump_generation, registered
 from warehouse.faults import reach
 from warehouse.ids import text_id
+from warehouse.searched import KINDS, PASSAGES
 from warehouse.snapshots import (
     Manifest,
     current_id,
@@ -39,7 +40,7 @@ from warehouse.snapshots import (
     read_manifest,
     write_manifest,
 )
-from warehouse.vectors import open_latest, table_name
+from warehouse.vectors import open_latest
 
 WAREHOUSE, VECTORS, GRAPHS, MANIFESTS, CURRENT, HISTORY = (
     "warehouse",
@@ -167,8 +168,8 @@ def _history_damage(lake: Lake) -> Iterator[Damage]:
 
 
 def _table_damage(lake: Lake) -> Iterator[Damage]:
-    name = table_name(lake.embedder_spec.identity)
-    known = {*tables(lake.layout), *((space, name) for space in _built_spaces(lake))}
+    names = [kind.table(lake.embedder_spec.identity) for kind in KINDS]
+    known = {*tables(lake.layout), *((space, name) for space in _built_spaces(lake) for name in names)}
     for space, table in sorted(known):
         if problem := _table_problem(lake, space, table):
             yield Damage(VECTORS, f"{space}/{table}", problem)
@@ -239,7 +240,7 @@ def _salvage_vectors(lake: Lake) -> int:
     """Take the vectors of the present embedder from the Lance tables into a new warehouse."""
     identity, total = lake.embedder_spec.identity, 0
     for space, name in tables(lake.layout):
-        if name != table_name(identity) or _table_problem(lake, space, name):
+        if name != PASSAGES.table(identity) or _table_problem(lake, space, name):
             continue
         columns = ["title", "heading", "text", "vector"]
         search = open_latest(lake.layout, space, name).search().select(columns)
@@ -306,8 +307,13 @@ def _drop_broken_tables(lake: Lake) -> list[tuple[str, str]]:
     for space, name in broken:
         drop_table(lake.layout, space, name)
     kept = [read_manifest(lake.layout, name) for name in list_ids(lake.layout)]
-    named = {(space, state.table) for manifest in kept for space, state in manifest.spaces.items()}
+    named = {pinned for manifest in kept for pinned in _named_tables(manifest)}
     return broken + sorted(named - set(there))
+
+
+def _named_tables(manifest: Manifest) -> set[tuple[str, str]]:
+    """Space and name of every table that a snapshot pins."""
+    return {(space, table) for space, state in manifest.spaces.items() for table, _ in state.tables}
 
 
 def _drop_broken_graphs(lake: Lake) -> list[str]:
@@ -325,9 +331,8 @@ def _expire_unreadable(lake: Lake, dropped: Collection[tuple[str, str]] | None =
     """
     gone = []
     for manifest in [read_manifest(lake.layout, name) for name in list_ids(lake.layout)]:
-        named = {(space, state.table) for space, state in manifest.spaces.items()}
         unreadable = dropped is None and snapshot_problems(lake.layout, manifest.snapshot_id)
-        if unreadable or named & set(dropped or ()):
+        if unreadable or _named_tables(manifest) & set(dropped or ()):
             gone.append(manifest)
     expire(lake, gone, DAMAGE)
     return [item.snapshot_id for item in gone]

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from derivation.graphs import GRAPH_STEP_NAME
 from derivation.lake import Lake, exclusive
-from derivation.layers import VECTORS_STEP_NAME, layer_state
+from derivation.layers import TABLE_LAYERS, layer_state
 from memory.embedding import EmbedderSpec
 from warehouse.compaction import drop_table, interrupted_copies, prune_versions, tables
 from warehouse.faults import reach
 from warehouse.files import size_of
+from warehouse.searched import KINDS
 from warehouse.snapshots import (
     Expired,
     Manifest,
@@ -31,7 +32,6 @@ from warehouse.snapshots import (
     read_expired,
     read_manifest,
 )
-from warehouse.vectors import table_name
 
 RETENTION, ERASURE, DAMAGE = "retention", "erasure", "damage"
 """Why a snapshot is no longer kept."""
@@ -128,16 +128,16 @@ def sweep(lake: Lake) -> tuple[int, list[str], int, int]:
 def pinned_versions(manifests: Iterable[Manifest], space: str, table: str) -> set[int]:
     """The versions of a table that these snapshots name."""
     states = (item.spaces[space] for item in manifests if space in item.spaces)
-    return {state.version for state in states if state.table == table}
+    return {version for state in states for name, version in state.tables if name == table}
 
 
 def _sweep_tables(lake: Lake, kept: Collection[Manifest]) -> tuple[int, list[str]]:
     removed, dropped = 0, []
     noted = _noted_versions(lake)
-    present = table_name(lake.embedder_spec.identity)
+    present = {kind.table(lake.embedder_spec.identity) for kind in KINDS}
     for space, table in tables(lake.layout):
         pins = pinned_versions(kept, space, table)
-        if not pins and (space not in lake.settings.spaces or table != present):
+        if not pins and (space not in lake.settings.spaces or table not in present):
             drop_table(lake.layout, space, table)
             dropped.append(f"{space}/{table}")
         else:
@@ -148,8 +148,10 @@ def _sweep_tables(lake: Lake, kept: Collection[Manifest]) -> tuple[int, list[str
 def _noted_versions(lake: Lake) -> dict[tuple[str, str], set[int]]:
     """The version of each table that the next candidate would pin; a crash may have left a newer one behind it."""
     with lake.warehouse.session("reading the layers") as connection:
-        states = {space: layer_state(connection, space, VECTORS_STEP_NAME) for space in lake.settings.spaces}
-    return {(space, state["table"]): {int(state["version"])} for space, state in states.items() if state}
+        states = [
+            (space, layer_state(connection, space, layer)) for space in lake.settings.spaces for layer in TABLE_LAYERS
+        ]
+    return {(space, state["table"]): {int(state["version"])} for space, state in states if state}
 
 
 def _sweep_graphs(lake: Lake, kept: Collection[Manifest]) -> int:
@@ -175,7 +177,7 @@ def _sweep_vectors(lake: Lake, kept: Collection[Manifest]) -> int:
             "DELETE FROM embeddings WHERE embedder NOT IN (SELECT unnest($used)) RETURNING 1", {"used": sorted(used)}
         ).fetchall()
         connection.execute(
-            "DELETE FROM layers WHERE layer = $vectors AND space NOT IN (SELECT unnest($spaces))",
-            {"vectors": VECTORS_STEP_NAME, "spaces": lake.settings.spaces},
+            "DELETE FROM layers WHERE layer IN (SELECT unnest($tables)) AND space NOT IN (SELECT unnest($spaces))",
+            {"tables": list(TABLE_LAYERS), "spaces": lake.settings.spaces},
         )
     return len(gone)

@@ -6,9 +6,26 @@ from derivation.lake import Lake, exclusive
 from warehouse.database import Connection, bump_generation
 from warehouse.delta import Scope
 
-_TABLES = ("documents", "revisions", "passages", "mentions", "titles", "acronyms", "supports", "families", "ledger")
+_TABLES = (
+    "documents",
+    "revisions",
+    "passages",
+    "memories",
+    "memory_spans",
+    "outline_candidates",
+    "time_expressions",
+    "mentions",
+    "titles",
+    "acronyms",
+    "supports",
+    "families",
+    "ledger",
+)
 _OF_SPACES = (
     "embeddings",
+    "piece_vectors",
+    "memory_validity",
+    "association_neighbours",
     "entities",
     "facts",
     "validity",
@@ -50,6 +67,10 @@ def retire_sources(lake: Lake) -> list[Scope]:
                     {"spaces": lake.settings.spaces},
                 ).fetchall()
             )
+        connection.execute(  # what a step over a whole space has taken
+            "DELETE FROM ledger WHERE source = '' AND space NOT IN (SELECT unnest($spaces))",
+            {"spaces": lake.settings.spaces},
+        )
         if left:
             bump_generation(connection)
     return gone

@@ -66,6 +66,9 @@ class Derivation(Protocol):
     def write(self, connection: Connection, owners: Sequence[str], outputs: Any) -> Changes:
         """Make the outputs of these inputs equal to what was computed."""
 
+    def owned(self, table: str, owners: Sequence[str]) -> tuple[str, Sequence[str]]:
+        """The column of a table that says whose a row is, and what it holds for these inputs."""
+
     def remove(self, connection: Connection, input_ids: Sequence[str]) -> Changes:
         """Remove the outputs of inputs that are gone."""
 

@@ -21,7 +21,7 @@ from derivation.facts import FACTS_STEP, VALIDITY_STEP
 from derivation.gate import GATE
 from derivation.graphs import GRAPH_STEP_NAME, graph_step
 from derivation.lake import Lake, exclusive
-from derivation.layers import VECTORS_STEP_NAME, layer_state, vectors_step
+from derivation.layers import MEMORY_VECTORS_STEP_NAME, TABLE_LAYERS, VECTORS_STEP_NAME, layer_state, table_step
 from derivation.passages import Passages
 from derivation.phrases import phrases_step
 from derivation.resolution import resolution_step
@@ -58,7 +58,7 @@ def recipe(lake: Lake) -> dict[str, str]:
         resolution_step(lake),
         VALIDITY_STEP,
         duplicates_step(lake),
-        vectors_step(lake),
+        *(table_step(lake, layer) for layer in TABLE_LAYERS),
         graph_step(lake),
     ]
     return {step.name: step.fingerprint for step in steps}
@@ -285,7 +285,8 @@ def publish(lake: Lake, candidate: Manifest) -> bool:
     is_new = current_id(lake.layout) != candidate.snapshot_id
     if is_new:
         for space, state in candidate.spaces.items():
-            tag_version(lake.layout, space, state.table, state.version, candidate.snapshot_id)
+            for table, version in state.tables:
+                tag_version(lake.layout, space, table, version, candidate.snapshot_id)
         reach("publish.tagged")
         write_manifest(lake.layout, candidate)
         reach("publish.manifested")
@@ -318,8 +319,9 @@ def _recipe_id(lake: Lake) -> str:
 
 def _space_state(connection: Connection, space: str) -> SpaceState:
     vectors = layer_state(connection, space, VECTORS_STEP_NAME)
+    memories = layer_state(connection, space, MEMORY_VECTORS_STEP_NAME)
     graph = layer_state(connection, space, GRAPH_STEP_NAME)
-    if vectors is None or graph is None:
+    if vectors is None or memories is None or graph is None:
         raise SnapshotError(f"The layers of space '{space}' were never built.", "Run: memlake build")
     row = connection.execute("SELECT count(*) FROM documents WHERE space = $space", {"space": space}).fetchone()
     assert row is not None
@@ -327,9 +329,12 @@ def _space_state(connection: Connection, space: str) -> SpaceState:
         table=vectors["table"],
         version=vectors["version"],
         graph=graph["digest"],
-        digest=content_id(vectors["digest"], graph["digest"]),
+        digest=content_id(vectors["digest"], memories["digest"], graph["digest"]),
         documents=int(row[0]),
         passages=vectors["rows"],
         entities=graph["entities"],
         edges=graph["edges"],
+        memories_table=memories["table"],
+        memories_version=memories["version"],
+        memories=memories["rows"],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from derivation.lake import Lake, exclusive
-from derivation.layers import note_version
+from derivation.layers import TABLE_LAYERS, VECTORS_STEP_NAME, note_version
 from derivation.retention import pinned_versions
 from warehouse.compaction import (
     Compaction,
@@ -18,12 +18,11 @@ from warehouse.compaction import (
 )
 from warehouse.files import size_of
 from warehouse.snapshots import list_ids, read_manifest
-from warehouse.vectors import table_name
 
 
-def measure_table(lake: Lake, space: str) -> TableHealth | None:
+def measure_table(lake: Lake, space: str, layer: str = VECTORS_STEP_NAME) -> TableHealth | None:
     """The state of a space's present table; ``None`` before its first build."""
-    name = table_name(lake.embedder_spec.identity)
+    name = TABLE_LAYERS[layer].table(lake.embedder_spec.identity)
     if (space, name) not in tables(lake.layout):
         return None
     kept = [read_manifest(lake.layout, item) for item in list_ids(lake.layout)]
@@ -31,16 +30,17 @@ def measure_table(lake: Lake, space: str) -> TableHealth | None:
 
 
 @exclusive("compacting vectors")
-def maintain_table(lake: Lake, space: str) -> Compaction:
-    """Compact a space's Lance table if a threshold is passed.
+def maintain_table(lake: Lake, space: str, layer: str = VECTORS_STEP_NAME) -> Compaction:
+    """Compact one of a space's Lance tables if a threshold is passed.
 
     The compact version is a new one: the next candidate pins it, and the versions before go with the snapshots that pin
     them.
     """
     settings = lake.settings.upkeep
-    health = measure_table(lake, space)
+    store = f"{space}/{TABLE_LAYERS[layer].name}"
+    health = measure_table(lake, space, layer)
     if health is None:
-        return Compaction(space, 0, 0, ())
+        return Compaction(store, 0, 0, ())
     reasons = []
     if health.fragments > settings.small_fragments:
         reasons.append(f"{health.fragments} fragments")
@@ -51,9 +51,9 @@ def maintain_table(lake: Lake, space: str) -> Compaction:
     after = health
     if reasons:
         compact_table(lake.layout, space, health.table)
-        note_version(lake, space)
-        after = measure_table(lake, space) or health
-    return _noted(lake, Compaction(space, health.bytes, after.bytes, tuple(reasons), health, after), health.rows)
+        note_version(lake, space, layer)
+        after = measure_table(lake, space, layer) or health
+    return _noted(lake, Compaction(store, health.bytes, after.bytes, tuple(reasons), health, after), health.rows)
 
 
 @exclusive("compacting the warehouse")

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
+from derivation.association import associating, every_association
 from derivation.checks import CHECKS
 from derivation.digest import lake_digest
 from derivation.duplicates import clustered
@@ -22,23 +24,29 @@ from derivation.facts import aggregated_facts, dated_facts
 from derivation.graphs import GRAPH_STEP_NAME, compiled_graph, open_graph
 from derivation.lake import Lake, exclusive
 from derivation.layers import layer_state
+from derivation.memories import Memories
+from derivation.memory_facts import dated_memories
 from derivation.passages import Passages
+from derivation.periods import Periods
 from derivation.phrases import wanted_phrases
 from derivation.resolution import every_neighbour, resolved
 from derivation.runner import Derivation
 from derivation.snapshot import present_state
 from errors import MemlakeError
+from memory.conversations.periods import LEVELS
 from memory.duplicates import bands, compare, prepare
 from memory.segmentation import contextual_text
 from warehouse.database import Connection, registered
 from warehouse.delta import Scope, Task, Verdict
 from warehouse.layout import LakeLayout
+from warehouse.searched import KINDS, TableKind
 from warehouse.snapshots import Manifest, current_manifest, list_ids, read_expired, read_manifest
-from warehouse.vectors import open_latest, open_version, table_name, unindexed, wanted_rows
+from warehouse.vectors import open_latest, open_version, stored_rows, unindexed, wanted_rows
 
 AREAS = {
     "checks": "spans, vectors, orphans and extraction, as before every publication",
     "passages": "cut again from the revisions",
+    "memories": "remembered again, or read again in what a model is recorded to have said; periods told again",
     "mentions": "found again in the passages, or in what a model is recorded to have said",
     "entities": "aggregated again",
     "facts": "aggregated and dated again, entities compared and resolved again",
@@ -108,6 +116,7 @@ def verify(lake: Lake, embedded_again: int = 0) -> Verification:
     for area, look in (
         ("checks", _checks),
         ("passages", _passages),
+        ("memories", _memories),
         ("mentions", _mentions),
         ("entities", _entities),
         ("facts", _facts),
@@ -143,19 +152,31 @@ def _passages(lake: Lake) -> _Look:
     yield from _recomputed(lake, Passages(lake))
 
 
+def _memories(lake: Lake) -> _Look:
+    yield from _recomputed(lake, Memories(lake, recorded_only=True))
+    for level in LEVELS:
+        yield from _recomputed(lake, Periods(lake, level))
+    for space in lake.settings.spaces:
+        with lake.warehouse.session("comparing memories") as connection:
+            rows = dated_memories(connection, space)
+            yield rows.height, _differences(connection, "memory_validity", rows, "space", [space])
+        links = every_association(lake, space, associating(lake, space))
+        with lake.warehouse.session("comparing associations") as connection:
+            yield links.height, _differences(connection, "association_neighbours", links, "space", [space])
+
+
 def _mentions(lake: Lake) -> _Look:
     yield from _recomputed(lake, ExtractionStep(lake, recorded_only=True))
 
 
 def _recomputed(lake: Lake, derivation: Derivation) -> _Look:
     """What a step gives for everything that it has done, compared with the rows that are there."""
-    owner = "document_id" if derivation.step.name == "passages" else "passage_id"
     for owners, outputs, unknown in computed_again(lake, derivation):
         if unknown:
             yield 0, [f"{derivation.step.name}: what a model said of {unknown:,} inputs is not recorded"]
         with lake.warehouse.session("comparing") as connection:
             for table, rows in derivation.tables(outputs).items():
-                yield rows.height, _differences(connection, table, rows, owner, owners)
+                yield rows.height, _differences(connection, table, rows, *derivation.owned(table, owners))
 
 
 def computed_again(lake: Lake, derivation: Derivation) -> Iterator[tuple[list[str], Mapping[str, pl.DataFrame], int]]:
@@ -236,42 +257,41 @@ def _duplicates(lake: Lake) -> _Look:
         yield len(computed) + len(pairs), wrong
 
 
-_STORED_ROWS = """
-SELECT p.passage_id, p.document_id, p.revision_id, p.source, d.path, d.title, p.heading, p.text, e.vector
-FROM searched p JOIN documents d USING (document_id)
-JOIN embeddings e ON e.space = p.space AND e.text_hash = p.text_hash AND e.embedder = $embedder
-WHERE p.space = $space ORDER BY p.passage_id
-"""
-_STORED_COLUMNS = ["passage_id", "document_id", "revision_id", "source", "path", "title", "heading", "text", "vector"]
-
-
 def _vectors(lake: Lake) -> _Look:
     identity = lake.embedder_spec.identity
     for space in lake.settings.spaces:
-        table = open_latest(lake.layout, space, table_name(identity))
-        with lake.warehouse.session("comparing vectors") as connection:
-            wanted = wanted_rows(connection, space, identity)
-            stored = connection.sql(_STORED_ROWS, params={"space": space, "embedder": identity}).to_arrow_table()
-        held = table.search().select([*_STORED_COLUMNS, "row_hash"]).to_arrow().sort_by("passage_id")
-        by_id = pl.DataFrame({"passage_id": held["passage_id"].to_pylist(), "row_hash": held["row_hash"].to_pylist()})
-        problems = [f"{key} is missing or out of date" for key in _only(wanted, by_id)]
-        problems += [f"{key} is left over or out of date" for key in _only(by_id, wanted)]
-        if not problems:
-            for column in _STORED_COLUMNS[:-1]:
-                pairs = zip(
-                    held["passage_id"].to_pylist(), held[column].to_pylist(), stored[column].to_pylist(), strict=True
-                )
+        for kind in KINDS:
+            table = open_latest(lake.layout, space, kind.table(identity))
+            held = table.search().to_arrow().sort_by(kind.key)
+            with lake.warehouse.session("comparing vectors") as connection:
+                wanted = wanted_rows(connection, kind, space, identity)
+                stored = stored_rows(connection, kind, space, identity, wanted)
+            yield held.num_rows, _table_problems(kind, wanted, held, stored, unindexed(table))
+
+
+def _table_problems(kind: TableKind, wanted: pl.DataFrame, held: pa.Table, stored: pa.Table, left: int) -> list[str]:
+    """How a table differs from what the warehouse says."""
+    keys = held[kind.key].to_pylist()
+    by_key = pl.DataFrame(
+        {kind.key: keys, "row_hash": held["row_hash"].to_pylist()}, schema={kind.key: pl.String, "row_hash": pl.String}
+    )
+    problems = [f"{key} is missing or out of date" for key in _only(kind.key, wanted, by_key)]
+    problems += [f"{key} is left over or out of date" for key in _only(kind.key, by_key, wanted)]
+    if not problems:
+        for column in held.column_names:
+            if column != "vector":
+                pairs = zip(keys, held[column].to_pylist(), stored[column].to_pylist(), strict=True)
                 problems += [f"{key}: {column} is {have!r}, not {want!r}" for key, have, want in pairs if have != want]
-            have, want = (_matrix(item["vector"].combine_chunks()) for item in (held, stored))
-            bad = np.flatnonzero(np.any(have != want, axis=1)).tolist() if len(have) else []
-            problems += [f"{held['passage_id'][row]}: its vector is not the one that was computed" for row in bad]
-        if (left := unindexed(table)) != 0:
-            problems.append(f"the full-text index of {space} does not cover {left if left > 0 else 'any'} rows")
-        yield held.num_rows, problems
+        have, want = (_matrix(item["vector"].combine_chunks()) for item in (held, stored))
+        bad = np.flatnonzero(np.any(have != want, axis=1)).tolist() if len(have) else []
+        problems += [f"{keys[row]}: its vector is not the one that was computed" for row in bad]
+    if left != 0:
+        problems.append(f"the full-text index of the {kind.name} does not cover {left if left > 0 else 'any'} rows")
+    return problems
 
 
-def _only(left: pl.DataFrame, right: pl.DataFrame) -> list[str]:
-    return left.join(right, on=["passage_id", "row_hash"], how="anti")["passage_id"].sort().to_list()
+def _only(key: str, left: pl.DataFrame, right: pl.DataFrame) -> list[str]:
+    return left.join(right, on=[key, "row_hash"], how="anti")[key].sort().to_list()
 
 
 def _matrix(column: object) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -311,13 +331,14 @@ def _pins(layout: LakeLayout, manifest: Manifest) -> Iterator[str]:
 
     for space, state in manifest.spaces.items():
         try:
-            rows = open_version(layout, space, state.table, state.version).search().select(["passage_id"]).to_arrow()
+            held = [open_version(layout, space, *pinned).search().to_arrow().num_rows for pinned in state.tables]
             graph = CompiledGraph.load(layout.graph(state.graph))
         except (MemlakeError, RuntimeError, OSError) as error:
             yield f"{manifest.snapshot_id}, space {space}: {error}"
             continue
-        if rows.num_rows != state.passages:
-            yield f"{manifest.snapshot_id}, space {space}: {rows.num_rows} passages, not {state.passages}"
+        for kind, rows, noted in zip(KINDS, held, (state.passages, state.memories), strict=False):
+            if rows != noted:
+                yield f"{manifest.snapshot_id}, space {space}: {rows} {kind.name}, not {noted}"
         if graph.entities != state.entities:
             yield f"{manifest.snapshot_id}, space {space}: {graph.entities} entities, not {state.entities}"
 

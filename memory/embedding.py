@@ -60,6 +60,18 @@ class Embedder(Protocol):
             ModelUnavailable: the endpoint did not answer this time.
         """
 
+    def encode_pieces(
+        self,
+        texts: Sequence[str],
+        spans: Sequence[Sequence[tuple[int, int]]],
+        on_progress: Callable[[int], None] | None = None,
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        """As :meth:`encode`, and the unit vector of each of the spans of each text, ``(len(spans[i]), dimensions)``.
+
+        Raises:
+            ModelError: this embedder cannot tell; see ``EmbedderSpec.pools_pieces``.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class EmbedderSpec:
@@ -71,6 +83,11 @@ class EmbedderSpec:
     batch_size: int = 128
     base_url: str | None = None
     dimensions: int | None = None
+
+    @property
+    def pools_pieces(self) -> bool:
+        """Whether pieces of a text have vectors of their own for nothing: an endpoint tells the text's only."""
+        return self.provider != "openai"
 
     @property
     def identity(self) -> str:
@@ -150,6 +167,23 @@ class SentenceTransformersEmbedder:
         self._model.encode(distinct, vectors, report)
         return unit_rows(vectors)[rows]  # in bfloat16 the model's own are so to 0.4 % only
 
+    def encode_pieces(
+        self,
+        texts: Sequence[str],
+        spans: Sequence[Sequence[tuple[int, int]]],
+        on_progress: Callable[[int], None] | None = None,
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        if not self._model.tells_offsets:
+            raise ModelError(
+                f"The tokenizer of {self.identity} does not tell where its tokens are.",
+                "Set memory.pieces = false, or choose another embedding model.",
+            )
+        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        found = self._model.encode(
+            texts, vectors, lambda finished: on_progress(len(finished)) if on_progress else None, spans
+        )
+        return unit_rows(vectors), [unit_rows(each) if len(each) else each for each in found]
+
 
 def _load_sentence_transformer(spec: EmbedderSpec) -> SentenceTransformer:
     bundled = spec.model == BUNDLED_MODEL
@@ -215,6 +249,14 @@ class OpenAIEmbedder:
                 raise ValueError(f"{len(ordered)} vectors for {len(texts)} texts")
         return unit_rows(vectors)
 
+    def encode_pieces(
+        self,
+        texts: Sequence[str],
+        spans: Sequence[Sequence[tuple[int, int]]],
+        on_progress: Callable[[int], None] | None = None,
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        raise ModelError(f"{self._spec.model} gives vectors of whole texts only.", "Embed the pieces as texts.")
+
 
 class HashingEmbedder:
     """Feature hashing of words: no model, exact and instant. For tests, and a floor for comparisons.
@@ -230,6 +272,22 @@ class HashingEmbedder:
 
     def encode(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         self.calls += len(texts)
+        if on_progress:
+            on_progress(len(texts))
+        return self._hashed(texts)
+
+    def encode_pieces(
+        self,
+        texts: Sequence[str],
+        spans: Sequence[Sequence[tuple[int, int]]],
+        on_progress: Callable[[int], None] | None = None,
+    ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+        vectors = self.encode(texts, on_progress)
+        return vectors, [
+            self._hashed([text[start:end] for start, end in each]) for text, each in zip(texts, spans, strict=True)
+        ]
+
+    def _hashed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float32)
         for row, text in enumerate(texts):
             for word in re.findall(r"\w+", text.casefold()):
@@ -237,8 +295,6 @@ class HashingEmbedder:
                 vectors[row, value % self.dimensions] += 1.0 if value >> 63 else -1.0
             if not vectors[row].any():
                 vectors[row, 0] = 1.0
-        if on_progress:
-            on_progress(len(texts))
         return unit_rows(vectors)
 
 

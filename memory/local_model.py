@@ -11,13 +11,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+Span = tuple[int, int]
+"""Characters of a text."""
+
+_NO_SPANS = np.empty((0, 0), dtype=np.float32)
 
 _BATCH_TOKENS = 400
 """Tokens of a batch, its padding counted. What a larger one computes does not fit a processor's cache; a smaller one
@@ -47,22 +52,38 @@ class LocalModel:
         self._tokenizing = threading.Lock()  # a tokenizer refuses a second user while it changes its padding
 
     def encode(
-        self, texts: Sequence[str], vectors: NDArray[np.float32], on_batch: Callable[[Sequence[int]], None]
-    ) -> None:
+        self,
+        texts: Sequence[str],
+        vectors: NDArray[np.float32],
+        on_batch: Callable[[Sequence[int]], None],
+        spans: Sequence[Sequence[Span]] = (),
+    ) -> list[NDArray[np.float32]]:
         """Write the vector of ``texts[i]`` to row i of ``vectors``, as the model gives it.
 
-        ``on_batch`` is called with the rows of each batch that is done, from the calling thread.
+        Args:
+            on_batch: called with the rows of each batch that is done, from the calling thread.
+            spans: characters of each text whose vectors are wanted, too; nothing for none.
+
+        Returns:
+            The mean of the token vectors of each span, ``(len(spans[i]), dimensions)`` a text; the text's own vector
+            for a span behind what the model reads. Empty without ``spans``.
         """
         batches = list(self._batches(texts))
+        pooled: list[NDArray[np.float32]] = [_NO_SPANS] * len(spans)
 
         def run(rows: list[int]) -> NDArray[np.float32]:
-            return self._forward([texts[row] for row in rows])
+            computed, tokens = self._forward([texts[row] for row in rows])
+            if spans:
+                offsets = self._offsets([texts[row] for row in rows], tokens.shape[1])
+                for place, row in enumerate(rows):
+                    pooled[row] = _means(tokens[place], offsets[place], spans[row], computed[place])
+            return computed
 
         workers = min(self._processors, len(batches))
         if workers <= 1:
             results: Iterator[NDArray[np.float32]] = map(run, batches)
             self._collect(batches, results, vectors, on_batch)
-            return
+            return pooled
         import torch
 
         try:
@@ -71,6 +92,7 @@ class LocalModel:
                 self._collect(batches, pool.map(run, batches), vectors, on_batch)
         finally:
             torch.set_num_threads(self._processors)  # threads that start later would inherit the workers' number
+        return pooled
 
     @staticmethod
     def _collect(
@@ -83,14 +105,39 @@ class LocalModel:
             vectors[rows] = computed[:, : vectors.shape[1]]
             on_batch(rows)
 
-    def _forward(self, texts: list[str]) -> NDArray[np.float32]:
+    @property
+    def tells_offsets(self) -> bool:
+        """Whether the tokenizer knows where in a text its tokens are."""
+        return bool(getattr(getattr(self._model[0], "tokenizer", None), "is_fast", False))
+
+    def _forward(self, texts: list[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Vectors of the texts, and of their tokens."""
         import torch
 
         with torch.inference_mode():
             with self._tokenizing:
                 features = self._model.preprocess(texts, prompt=self._prompt)
-            computed: NDArray[np.float32] = self._model(features)["sentence_embedding"].float().numpy()
-        return computed
+            computed = self._model(features)
+        return computed["sentence_embedding"].float().numpy(), computed["token_embeddings"].float().numpy()
+
+    def _offsets(self, texts: list[str], tokens: int) -> NDArray[np.int64]:
+        """First and last character of each token, ``(len(texts), tokens, 2)``; equal where it is none of the text."""
+        prompt = self._prompt or ""
+        longest = self._model.max_seq_length or tokens
+        with self._tokenizing:
+            tokenizer: Any = self._model[0].tokenizer
+            found = tokenizer(
+                [prompt + text for text in texts],
+                truncation=True,
+                max_length=longest,
+                return_offsets_mapping=True,
+                return_attention_mask=False,
+                verbose=False,
+            )["offset_mapping"]
+        offsets = np.zeros((len(texts), tokens, 2), dtype=np.int64)
+        for row, places in enumerate(found):
+            offsets[row, : len(places)] = np.asarray(places[:tokens]) - len(prompt)
+        return offsets
 
     def _batches(self, texts: Sequence[str]) -> Iterator[list[int]]:
         """Rows of ``texts``, longest first; equally long ones in their order."""
@@ -120,3 +167,14 @@ class LocalModel:
                 ids = tokenizer(part, truncation=True, return_attention_mask=False, verbose=False)["input_ids"]
             lengths += [max(len(each), 1) for each in ids]
         return lengths
+
+
+def _means(
+    tokens: NDArray[np.float32], offsets: NDArray[np.int64], spans: Sequence[Span], own: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The mean of the tokens that lie in each span; the text's ``own`` vector where none does."""
+    means = np.empty((len(spans), tokens.shape[1]), dtype=np.float32)
+    for row, (start, end) in enumerate(spans):
+        inside = (offsets[:, 0] >= start) & (offsets[:, 1] <= end) & (offsets[:, 1] > offsets[:, 0])
+        means[row] = tokens[inside].mean(axis=0) if inside.any() else own
+    return means

@@ -23,7 +23,8 @@ from retrieval.coverage import Sentences, sentence_stems
 from retrieval.families import NO_FAMILIES, Families
 from retrieval.model import Filters
 from warehouse.layout import LakeLayout
-from warehouse.vectors import FTS_COLUMN, in_list, quote
+from warehouse.searched import FTS_COLUMN
+from warehouse.vectors import in_list, quote
 
 if TYPE_CHECKING:
     from lancedb.table import AsyncTable

@@ -31,10 +31,11 @@ from memory.embedding import Embedder, HashingEmbedder
 from retrieval.client import MemoryClient
 from warehouse.delta import Scope
 from warehouse.layout import LakeLayout
+from warehouse.searched import PASSAGES
 from warehouse.sections import SourceSettings
 from warehouse.settings import load_settings
 from warehouse.snapshots import Manifest
-from warehouse.vectors import connect, table_name
+from warehouse.vectors import connect
 
 # In CI the examples are the same for the same code, so that a verdict can be reproduced; elsewhere they vary.
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
@@ -249,7 +250,7 @@ def state_of(lake: Lake) -> dict[str, Any]:
         ).fetchall():
             state[f"digest of {layer} of {space}"] = digest
     for space in lake.settings.spaces:
-        searched = connect(lake.layout, space).open_table(table_name(lake.embedder_spec.identity))
+        searched = connect(lake.layout, space).open_table(PASSAGES.table(lake.embedder_spec.identity))
         state[f"Lance rows of {space}"] = searched.to_arrow().sort_by("passage_id").to_pylist()
     return state
 

@@ -20,8 +20,9 @@ from derivation.verification import verify
 from errors import MemlakeError, SettingsError, SnapshotError, WarehouseError
 from warehouse.compaction import table_path
 from warehouse.database import Warehouse
+from warehouse.searched import PASSAGES
 from warehouse.snapshots import current_id, list_ids, manifest_as_of
-from warehouse.vectors import connect, table_name
+from warehouse.vectors import connect
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TEXTS = {
@@ -42,7 +43,7 @@ def built(workspace: Workspace) -> Built:
 
 
 def table_folder(workspace: Workspace) -> Path:
-    return table_path(workspace.layout, "default", table_name(workspace.embedder.identity))
+    return table_path(workspace.layout, "default", PASSAGES.table(workspace.embedder.identity))
 
 
 def corrupt_warehouse(workspace: Workspace) -> None:
@@ -62,16 +63,18 @@ def truncate_table(workspace: Workspace) -> None:
 
 
 def delete_rows(workspace: Workspace) -> None:
-    connect(workspace.layout, "default").open_table(table_name(workspace.embedder.identity)).delete("path = 'ada.md'")
+    connect(workspace.layout, "default").open_table(PASSAGES.table(workspace.embedder.identity)).delete(
+        "path = 'ada.md'"
+    )
 
 
 def change_text(workspace: Workspace) -> None:
-    table = connect(workspace.layout, "default").open_table(table_name(workspace.embedder.identity))
+    table = connect(workspace.layout, "default").open_table(PASSAGES.table(workspace.embedder.identity))
     table.update(where="path = 'ada.md'", values={"text": "Somebody else did."})
 
 
 def drop_index(workspace: Workspace) -> None:
-    table = connect(workspace.layout, "default").open_table(table_name(workspace.embedder.identity))
+    table = connect(workspace.layout, "default").open_table(PASSAGES.table(workspace.embedder.identity))
     for index in table.list_indices():
         table.drop_index(index.name)
 

@@ -12,18 +12,17 @@ from conftest import Workspace, kept_open, refresh_source, state_of
 from lancedb.table import Table
 
 from derivation.lake import Lake
-from derivation.layers import refresh_vectors
+from derivation.layers import refresh_table
 from derivation.settling import refresh_served
 from errors import SnapshotError
 from memory.segmentation import contextual_text
+from warehouse.searched import FTS_COLUMN, PASSAGES
 from warehouse.vectors import (
-    FTS_COLUMN,
     SyncReport,
     connect,
     in_list,
     open_version,
-    sync_passages,
-    table_name,
+    sync_table,
     tag_version,
     vector_problems,
 )
@@ -47,11 +46,11 @@ def prepared(workspace: Workspace) -> Lake:
 
 
 def synced(lake: Lake) -> SyncReport:
-    return sync_passages(lake.warehouse, SPACE, lake.embedder_spec.identity, 64, contextual_text)
+    return sync_table(lake.warehouse, PASSAGES, SPACE, lake.embedder_spec.identity, 64)
 
 
 def table_of(lake: Lake) -> Table:
-    return connect(lake.layout, SPACE).open_table(table_name(lake.embedder_spec.identity))
+    return connect(lake.layout, SPACE).open_table(PASSAGES.table(lake.embedder_spec.identity))
 
 
 def held(table: Table) -> dict[str, dict[str, Any]]:
@@ -284,14 +283,14 @@ class TestProblems:
     @pytest.mark.parametrize("value", [float("inf"), 0.0, 2.0])
     def test_a_vector_that_is_no_unit_vector_is_named(self, people: Lake, value: float) -> None:
         first = synced(people)
-        assert vector_problems(people.layout, SPACE, first.table, first.version) == []
+        assert vector_problems(people.layout, PASSAGES, SPACE, first.table, first.version) == []
         table = table_of(people)
         row = next(row for row in held(table).values() if row["path"] == "ada.md")
         table.delete("path = 'ada.md'")
         bad = np.zeros(64, dtype=np.float32)
         bad[0] = value
         table.add(pa.Table.from_pylist([{**row, "vector": bad.tolist()}], schema=table.schema))
-        problems = vector_problems(people.layout, SPACE, first.table, table.version)
+        problems = vector_problems(people.layout, PASSAGES, SPACE, first.table, table.version)
         assert problems == [f"passage {row['passage_id']} of ada.md has no usable vector"]
 
 
@@ -299,10 +298,10 @@ class TestTheLayer:
     def test_what_it_held_is_noted_for_the_snapshot(self, workspace: Workspace, people: Lake) -> None:
         refresh_served(people)
         first = state_of(people)["digest of vectors of default"]
-        report = refresh_vectors(people, SPACE)
+        report = refresh_table(people, SPACE)
         assert (report.processed, report.untouched, report.removed) == (0, 4, 0)
         workspace.delete("ada.md")
         lake = prepared(workspace)
-        report = refresh_vectors(lake, SPACE)
+        report = refresh_table(lake, SPACE)
         assert (report.processed, report.untouched, report.removed) == (0, 3, 1)
         assert state_of(lake)["digest of vectors of default"] != first

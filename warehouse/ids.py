@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _DIGEST_BYTES = 16
@@ -34,6 +34,16 @@ def passage_id(document: str, text: str, occurrence: int) -> str:
     Offsets are left out on purpose: an edit elsewhere in the document moves a passage and keeps its id.
     """
     return content_id("passage", document, text, str(occurrence))
+
+
+def memory_id(document: str, granularity: str, text: str, occurrence: int) -> str:
+    """A memory is its text within its document, or within its source for a period, at its granularity."""
+    return content_id("memory", document, granularity, text, str(occurrence))
+
+
+def pooled_id(parts: Sequence[tuple[str, int, int]]) -> str:
+    """What a pooled vector is of: hashes of passages' texts, with a piece of each and how much of it is taken."""
+    return content_id("pooled", *(f"{text_hash}:{piece}:{weight}" for text_hash, piece, weight in parts))
 
 
 def text_id(title: str, heading: str, text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -138,6 +138,37 @@ class BudgetSettings(Section):
     run_tokens: int | None = Field(None, ge=0, description="Tokens for one run, prompts and replies together.")
     day_cost: float | None = Field(None, ge=0, description="Money for one day (UTC).")
     day_tokens: int | None = Field(None, ge=0, description="Tokens for one day (UTC).")
+
+
+GranularityName = Literal["outline", "core", "turn", "round", "episode", "summary", "fact", "keywords", "period"]
+
+GRANULARITIES: tuple[GranularityName, ...] = get_args(GranularityName)
+"""As ``memory.granularity`` has them."""
+
+
+class MemorySettings(Section):
+    """What is remembered of a document besides its passages."""
+
+    granularities: tuple[GranularityName, ...] = Field(
+        GRANULARITIES, description="Granularities that are made and searched besides passages; none with []."
+    )
+    spaces: dict[str, tuple[GranularityName, ...]] = Field(
+        default_factory=dict, description="Space to its own granularities, where they differ."
+    )
+    provider: Literal["rules", "openai"] = Field(
+        "rules", description="rules needs no model; openai asks the model that [extraction] names."
+    )
+    samples: int = Field(
+        1, ge=1, le=8, description="For openai: outlines asked for of each document; the best is kept."
+    )
+    pieces: bool = Field(
+        True, description="Keep a vector of each sentence and turn, which a local embedder gives for nothing."
+    )
+    associations: bool = Field(True, description="Link each episode and summary to the earlier ones that it recalls.")
+
+    def of_space(self, space: str) -> tuple[GranularityName, ...]:
+        """The granularities of a space."""
+        return self.spaces.get(space, self.granularities)
 
 
 class GraphSettings(Section):

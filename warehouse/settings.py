@@ -26,6 +26,7 @@ from warehouse.sections import (
     ExtractionSettings,
     GraphSettings,
     LakeSettings,
+    MemorySettings,
     RetentionSettings,
     RetrievalSettings,
     SegmentationSettings,
@@ -54,6 +55,7 @@ class Settings(BaseSettings):
     embedding: EmbeddingSettings = Field(default_factory=EmbeddingSettings)
     extraction: ExtractionSettings = Field(default_factory=ExtractionSettings)
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
+    memory: MemorySettings = Field(default_factory=MemorySettings)
     graph: GraphSettings = Field(default_factory=GraphSettings)
     retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
@@ -68,6 +70,12 @@ class Settings(BaseSettings):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two sources are named '{name}'")
+        return self
+
+    @model_validator(mode="after")
+    def _model_of_memories(self) -> Settings:
+        if self.memory.provider == "openai" and not self.extraction.model:
+            raise ValueError("memory.provider is 'openai' and extraction.model, which it asks, is not set")
         return self
 
     @classmethod

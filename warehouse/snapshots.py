@@ -35,11 +35,21 @@ class SpaceState:
     graph: str
     """Digest of the compiled graph, the name of its folder."""
     digest: str
-    """Of every passage row and the graph: equal digests answer alike."""
+    """Of every row of the tables and the graph: equal digests answer alike."""
     documents: int
     passages: int
     entities: int
     edges: int
+    memories_table: str = ""
+    """Name of the Lance table of memories; empty in a snapshot of before there were any."""
+    memories_version: int = 0
+    memories: int = 0
+
+    @property
+    def tables(self) -> tuple[tuple[str, int], ...]:
+        """Every Lance table that it pins, with its version."""
+        memories = ((self.memories_table, self.memories_version),) if self.memories_table else ()
+        return ((self.table, self.version), *memories)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,12 @@
-"""The Lance tables that are searched: one database a space, one table of passages an embedder.
+"""The Lance tables that are searched: one database a space, one table of each kind an embedder.
 
-A table is derived: ``sync_passages`` compares it, row by row, with what the warehouse says, and commits the difference
-at once. It asks the table itself what it holds and keeps no notes of its own, so that a crash between Lance and DuckDB,
-or a table that somebody changed by hand, mends itself in the next run.
+A table is derived: ``sync_table`` compares it, row by row, with what the warehouse says (``warehouse.searched``), and
+commits the difference at once. It asks the table itself what it holds and keeps no notes of its own, so that a crash
+between Lance and DuckDB, or a table that somebody changed by hand, mends itself in the next run.
 
 The full-text index is built anew after every change. Lance's incremental index keeps counting deleted rows, so its BM25
 scores drift from those of a fresh table (measured: up to 12 per cent); built anew they are equal, and it costs a tenth
 of a second per two thousand passages.
-
-Text columns are stored without compression, so that the bytes of a file say what it holds: an erasure proves itself by
-searching them, which compressed text would let it do in vain. It costs a tenth of a table's size.
 """
 
 from __future__ import annotations
@@ -28,12 +25,11 @@ from errors import SnapshotError
 from warehouse.database import Changes, Connection, Warehouse, is_disk_full, registered, storage_full
 from warehouse.faults import reach
 from warehouse.layout import LakeLayout
+from warehouse.searched import FTS_COLUMN, TableKind
 
 if TYPE_CHECKING:
     from lancedb import DBConnection
     from lancedb.table import Table
-
-FTS_COLUMN = "search_text"
 
 _NEVER = timedelta(days=36_500)
 
@@ -42,41 +38,6 @@ _MAX_FRAGMENTS = 8
 
 _CHUNK_ROWS = 4096
 """Rows that are in memory at once on their way from the warehouse to Lance."""
-
-
-def passages_schema(dimensions: int) -> pa.Schema:
-    """Everything that a retriever filters on or shows, and the vector."""
-    plain = {"lance-encoding:compression": "none"}
-    return pa.schema(
-        [
-            pa.field("passage_id", pa.string(), nullable=False),
-            pa.field("row_hash", pa.string(), nullable=False),
-            pa.field("document_id", pa.string(), nullable=False),
-            pa.field("revision_id", pa.string(), nullable=False),
-            pa.field("content_hash", pa.string(), nullable=False),
-            pa.field("source", pa.string(), nullable=False),
-            pa.field("path", pa.string(), nullable=False, metadata=plain),
-            pa.field("title", pa.string(), nullable=False, metadata=plain),
-            pa.field("author", pa.string()),
-            pa.field("document_date", pa.date32()),
-            pa.field("media_type", pa.string(), nullable=False),
-            pa.field("ordinal", pa.int32(), nullable=False),
-            pa.field("char_start", pa.int32(), nullable=False),
-            pa.field("char_end", pa.int32(), nullable=False),
-            pa.field("page", pa.int32()),
-            pa.field("kind", pa.string(), nullable=False),
-            pa.field("heading", pa.string(), nullable=False, metadata=plain),
-            pa.field("text", pa.string(), nullable=False, metadata=plain),
-            pa.field(FTS_COLUMN, pa.string(), nullable=False, metadata=plain),
-            pa.field("representative", pa.string()),
-            pa.field("vector", pa.list_(pa.float32(), dimensions), nullable=False),
-        ]
-    )
-
-
-def table_name(embedder: str) -> str:
-    """The table of passages as one embedder sees them."""
-    return f"passages-{embedder}"
 
 
 def connect(layout: LakeLayout, space: str) -> DBConnection:
@@ -98,80 +59,53 @@ class SyncReport:
     changes: Changes
 
 
-_WANTED = """
-SELECT p.passage_id, md5(concat_ws(chr(31), p.revision_id, p.text_hash, p.ordinal, p.char_start, p.char_end,
-    coalesce(p.page, 0), p.kind, r.content_hash, d.path, d.title, coalesce(d.author, ''),
-    coalesce(CAST(d.document_date AS VARCHAR), ''), d.media_type, coalesce(f.representative, ''))) AS row_hash
-FROM searched p
-JOIN documents d ON d.document_id = p.document_id
-JOIN revisions r ON r.revision_id = p.revision_id
-JOIN embeddings e ON e.space = p.space AND e.text_hash = p.text_hash AND e.embedder = $embedder
-LEFT JOIN families f ON f.passage_id = p.passage_id
-WHERE p.space = $space
-"""
-
-_ROWS = """
-SELECT p.passage_id, w.row_hash, p.document_id, p.revision_id, r.content_hash, p.source, d.path, d.title, d.author,
-    d.document_date, d.media_type, p.ordinal, p.char_start, p.char_end, p.page, p.kind, p.heading, p.text,
-    f.representative, e.vector
-FROM wanted_frame w
-JOIN passages p ON p.passage_id = w.passage_id
-JOIN documents d ON d.document_id = p.document_id
-JOIN revisions r ON r.revision_id = p.revision_id
-JOIN embeddings e ON e.space = p.space AND e.text_hash = p.text_hash AND e.embedder = $embedder
-LEFT JOIN families f ON f.passage_id = p.passage_id
-ORDER BY p.passage_id
-"""
-
-
-def sync_passages(
+def sync_table(
     warehouse: Warehouse,
+    kind: TableKind,
     space: str,
     embedder: str,
     dimensions: int,
-    searched_text: Callable[[str, str, str], str],
     on_progress: Callable[[int], None] = lambda rows: None,
     rewrite: bool = False,
 ) -> SyncReport:
-    """Make a space's table hold exactly the warehouse's passages, in one commit, and index them.
+    """Make a space's table hold exactly what the warehouse says, in one commit, and index it.
 
     Args:
-        searched_text: title, heading and text of a passage to what its full-text index holds.
         rewrite: write every row anew, so that no file of the new version holds a deleted one.
 
     Raises:
         StorageFull: the disk is full; the table stays at its last version.
     """
-    with warehouse.session("comparing vectors") as connection:
-        wanted = wanted_rows(connection, space, embedder)
-    name = table_name(embedder)
-    schema = passages_schema(dimensions)
+    with warehouse.session(f"comparing {kind.name}") as connection:
+        wanted = wanted_rows(connection, kind, space, embedder)
+    name, key = kind.table(embedder), kind.key
+    schema = kind.schema(dimensions)
     try:
         table = _open_or_create(connect(warehouse.layout, space), name, schema)
         rewrite = rewrite or set(table.schema.names) != set(schema.names)
-        held = pl.from_arrow(table.search().select(["passage_id", "row_hash"]).to_arrow())
+        held = pl.from_arrow(table.search().select([key, "row_hash"]).to_arrow())
         assert isinstance(held, pl.DataFrame)
-        doubled = held.filter(held["passage_id"].is_duplicated())["passage_id"].unique().sort().to_list()
+        doubled = held.filter(held[key].is_duplicated())[key].unique().sort().to_list()
         if doubled:  # by hand or by another program; a merge would not know which row to replace
-            table.delete(in_list("passage_id", doubled))
-            held = held.filter(~held["passage_id"].is_in(doubled))
+            table.delete(in_list(key, doubled))
+            held = held.filter(~held[key].is_in(doubled))
         if rewrite:
             held = held.clear()
-        upserts = wanted.join(held, on=["passage_id", "row_hash"], how="anti").sort("passage_id")
-        removed = held.join(wanted, on="passage_id", how="anti")["passage_id"].sort().to_list()
-        updated = upserts.join(held, on="passage_id", how="semi").height
+        upserts = wanted.join(held, on=[key, "row_hash"], how="anti").sort(key)
+        removed = held.join(wanted, on=key, how="anti")[key].sort().to_list()
+        updated = upserts.join(held, on=key, how="semi").height
         changed = bool(upserts.height or removed or rewrite)
         if changed:
-            rows = _stream(warehouse, embedder, upserts, schema, searched_text, on_progress)
+            rows = _stream(warehouse, kind, space, embedder, upserts, schema, on_progress)
             reader = pa.RecordBatchReader.from_batches(schema, rows)
             if rewrite:
                 table = _overwrite(connect(warehouse.layout, space), name, reader)
             elif held.height == 0:
                 table.add(reader)
             else:
-                merge = table.merge_insert("passage_id").when_matched_update_all().when_not_matched_insert_all()
+                merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
                 if removed:
-                    merge = merge.when_not_matched_by_source_delete(in_list("passage_id", removed))
+                    merge = merge.when_not_matched_by_source_delete(in_list(key, removed))
                 merge.execute(reader)
             reach("vectors.merged")
         if changed and fragments(table) > _MAX_FRAGMENTS:
@@ -184,7 +118,7 @@ def sync_passages(
             raise storage_full(warehouse.layout) from error
         raise
     digest = hashlib.blake2b(digest_size=16)
-    for row in wanted.sort("passage_id").iter_rows():
+    for row in wanted.sort(key).iter_rows():
         digest.update("\x1f".join(row).encode())
     return SyncReport(
         table=name,
@@ -217,30 +151,37 @@ def _overwrite(database: DBConnection, name: str, rows: pa.RecordBatchReader) ->
 
 def _stream(
     warehouse: Warehouse,
+    kind: TableKind,
+    space: str,
     embedder: str,
     wanted: pl.DataFrame,
     schema: pa.Schema,
-    searched_text: Callable[[str, str, str], str],
     on_progress: Callable[[int], None],
 ) -> Iterator[pa.RecordBatch]:
     """The rows to write, a chunk at a time; the warehouse is open only while a chunk is read."""
     for chunk in wanted.iter_slices(_CHUNK_ROWS):
-        rows = _read_chunk(warehouse, embedder, chunk)
-        texts = zip(*(rows[name].to_pylist() for name in ("title", "heading", "text")), strict=True)
-        rows = rows.append_column(FTS_COLUMN, pa.array([searched_text(*parts) for parts in texts]))
+        with warehouse.session("reading vectors") as connection:
+            rows = stored_rows(connection, kind, space, embedder, chunk)
         yield from rows.select(schema.names).cast(schema).combine_chunks().to_batches()
         on_progress(chunk.height)
 
 
-def wanted_rows(connection: Connection, space: str, embedder: str) -> pl.DataFrame:
-    """``passage_id`` and ``row_hash`` of what a space's table should hold."""
-    rows: pl.DataFrame = connection.sql(_WANTED, params={"space": space, "embedder": embedder}).pl()
+def wanted_rows(connection: Connection, kind: TableKind, space: str, embedder: str) -> pl.DataFrame:
+    """The key and ``row_hash`` of what a space's table should hold."""
+    rows: pl.DataFrame = connection.sql(kind.wanted, params=_asked(kind.wanted, space, embedder)).pl()
     return rows
 
 
-def _read_chunk(warehouse: Warehouse, embedder: str, wanted: pl.DataFrame) -> pa.Table:
-    with warehouse.session("reading vectors") as connection, registered(connection, "wanted_frame", wanted):
-        return connection.sql(_ROWS, params={"embedder": embedder}).to_arrow_table()
+def stored_rows(connection: Connection, kind: TableKind, space: str, embedder: str, wanted: pl.DataFrame) -> pa.Table:
+    """The rows of these keys as a table holds them, in the order of the keys."""
+    with registered(connection, "wanted_frame", wanted):
+        return connection.sql(kind.rows, params=_asked(kind.rows, space, embedder)).to_arrow_table()
+
+
+def _asked(sql: str, space: str, embedder: str) -> dict[str, str]:
+    """Those of the parameters that a statement names; DuckDB refuses others."""
+    given = {"space": space, "embedder": embedder}
+    return {name: value for name, value in given.items() if f"${name}" in sql}
 
 
 def index_text(table: Table, anew: bool) -> None:
@@ -306,19 +247,19 @@ def tag_version(layout: LakeLayout, space: str, name: str, version: int, tag: st
         table.tags.create(tag, version)
 
 
-def vector_problems(layout: LakeLayout, space: str, name: str, version: int) -> list[str]:
-    """Passages of a version whose vector is missing, not finite or not of unit length, as sentences."""
+def vector_problems(layout: LakeLayout, kind: TableKind, space: str, name: str, version: int) -> list[str]:
+    """Rows of a version whose vector is missing, not finite or not of unit length, as sentences."""
     import numpy as np
 
     table = open_version(layout, space, name, version)
     problems: list[str] = []
-    for batch in table.search().select(["passage_id", "path", "vector"]).to_batches(batch_size=_CHUNK_ROWS):
+    for batch in table.search().select([kind.key, "path", "vector"]).to_batches(batch_size=_CHUNK_ROWS):
         column = batch["vector"]
         values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
         norms = np.linalg.norm(values, axis=1)
         bad = np.flatnonzero(~np.isfinite(norms) | (np.abs(norms - 1) > 1e-3)).tolist()
         problems.extend(
-            f"passage {batch['passage_id'][row]} of {batch['path'][row]} has no usable vector" for row in bad
+            f"{kind.row} {batch[kind.key][row]} of {batch['path'][row]} has no usable vector" for row in bad
         )
     return problems
 

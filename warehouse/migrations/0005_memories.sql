@@ -9,7 +9,8 @@ CREATE TABLE memories (
     ordinal INTEGER NOT NULL,   -- among those of its granularity in the document, or in the source for a period
     parent_id VARCHAR,          -- the next coarser memory that it is a part of
     text VARCHAR NOT NULL,      -- what is embedded and searched
-    text_hash VARCHAR NOT NULL,
+    text_hash VARCHAR NOT NULL, -- of what its vector is of: the text, or the pieces of passages that it is made of
+    pooled BOOLEAN NOT NULL,    -- its vector is the mean of those pieces', so no model reads its text
     tokens INTEGER NOT NULL,
     speaker VARCHAR NOT NULL,
     subject VARCHAR NOT NULL,   -- of a fact: whom it is about
@@ -18,10 +19,19 @@ CREATE TABLE memories (
     until DATE
 );
 
+CREATE TABLE piece_vectors (    -- of the sentences or turns of a passage's text, in order; from the model's one reading of it
+    space VARCHAR NOT NULL,
+    text_hash VARCHAR NOT NULL,
+    embedder VARCHAR NOT NULL,
+    vectors BLOB NOT NULL,      -- float16, a unit vector a piece
+    PRIMARY KEY (space, embedder, text_hash)
+);
+
 CREATE TABLE memory_spans (     -- where a memory came from, in characters of revisions
     memory_id VARCHAR NOT NULL,
     space VARCHAR NOT NULL,
     source VARCHAR NOT NULL,
+    owner_id VARCHAR NOT NULL,  -- the memory's own document; '' for a period
     document_id VARCHAR NOT NULL,
     revision_id VARCHAR NOT NULL,
     char_start INTEGER NOT NULL,
