@@ -139,19 +139,35 @@ class StaticVectors:
         if len(known) + len(missing) > _KEPT_WORDS:
             known = self._pieces = {}
             missing = list(words)
-        parted = []
+        foreign = [word for word in missing if not word.isascii()]
         for word in missing:
-            piece = self._whole.get(word)
-            if piece is None:
-                parted.append(word)
-            else:
-                known[word] = (piece,) if self._weights[piece] > 0 else ()
-        if parted:
-            cut = [word[:_LONGEST_WORD] for word in parted]
+            if word.isascii():
+                known[word] = self._with_vector(self._wordpieces(word))
+        if foreign:
+            cut = [word[:_LONGEST_WORD] for word in foreign]
             encodings = self._tokenizer.encode_batch_fast(cut, add_special_tokens=False)
-            for word, encoding in zip(parted, encodings, strict=True):
-                known[word] = tuple(piece for piece in encoding.ids if self._weights[piece] > 0)
+            for word, encoding in zip(foreign, encodings, strict=True):
+                known[word] = self._with_vector(encoding.ids)
         return [known[word] for word in words]
+
+    def _with_vector(self, ids: Sequence[int]) -> tuple[int, ...]:
+        return tuple(piece for piece in ids if self._weights[piece] > 0)
+
+    def _wordpieces(self, word: str) -> list[int]:
+        """Longest match first, as the tokenizer does it for one word of ASCII, which needs no normalising."""
+        found: list[int] = []
+        start, word = 0, word[:_LONGEST_WORD]
+        while start < len(word):
+            prefix = "##" if start else ""
+            for end in range(len(word), start, -1):
+                piece = self._whole.get(prefix + word[start:end])
+                if piece is not None:
+                    break
+            else:
+                return []
+            found.append(piece)
+            start = end
+        return found
 
 
 def _smooth_inverse_frequency(vocabulary: Sequence[str]) -> NDArray[np.float32]:

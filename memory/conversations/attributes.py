@@ -18,7 +18,7 @@ ATTRIBUTES = (
     *"residence employer job school".split(),
     *("field of study", "relationship status", "age", "birthday", "name", "phone number", "email address", "address"),
 )
-"""What has one value at a time; besides these there is `favourite X` of anything."""
+"""What has one value at a time; besides these `favourite X` of anything and, by rules, a number of somebody's."""
 
 NO_VALUE = "none"
 """Of who left an employer."""
@@ -79,7 +79,8 @@ _STATING = tuple(
         ("relationship status", r"\b(?:broke\sup\swith|split\sup\swith|(?:my|our)\sbreakup)\b"),
         (
             "age",
-            rf"""(?<!like\sI)(?<!like\she)(?:\b|(?<=\w)(?='))(?:{_BE}{_NOW}|turned)\s(?P<value>[1-9]\d?)(?=\s(?:years?\sold|now|today)|\s?[.!,;]|$)""",
+            rf"""(?<!like\sI)(?<!like\she)(?:\b|(?<=\w)(?='))(?:{_BE}{_NOW}|turned)\s(?P<value>[1-9]\d?)
+                (?=\s(?:years?\sold|now|today)|\s?[.!,;]|$)""",
         ),
         (
             "school",
@@ -88,8 +89,8 @@ _STATING = tuple(
         ),
         (
             "field of study",
-            r"""\b(?:majoring\sin|(?:my|his|her)\smajor\sis|(?:'m|am|is|'s|been)\sstudying)\s(?!(?:for|at|in|the|hard|abroad)\b)
-                (?P<value>[\w-]+(?:\s[\w-]+)?)""",
+            r"""\b(?:majoring\sin|(?:my|his|her)\smajor\sis|(?:'m|am|is|'s|been)\sstudying)\s
+                (?!(?:for|at|in|the|hard|abroad)\b)(?P<value>[\w-]+(?:\s[\w-]+)?)""",
         ),
         ("birthday", rf"\bbirthday\s(?:is|'s)\s(?:on\s)?{_REST}"),
         ("name", r"\b(?:name\s?(?:is|'s)|(?:is|are)\s(?:called|named))\s(?P<value>(?-i:[A-Z])[\w'-]*)"),

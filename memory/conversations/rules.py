@@ -22,6 +22,7 @@ from memory.embedding import TokenCounter
 from memory.granularity import Granularity, Memory
 
 CODE_VERSION = "1"
+"""Of all that memories by rules depend on here: statements, attributes, summaries, keywords, rounds and episodes."""
 
 FACT_SHARE = 0.2
 """Of a session's tokens, for its most telling facts; a fact that a later one can update is never left out."""

@@ -19,8 +19,6 @@ from memory.conversations.statements import Statement
 from memory.conversations.times import days_in_words
 from memory.granularity import Granularity, Memory
 
-CODE_VERSION = "1"
-
 SUMMARY_TOKENS = 100
 SUMMARY_SHARE = 0.1
 """Of the session's tokens; a short session has a short summary."""

@@ -45,10 +45,11 @@ WORDED = re.compile(
         (?P<turn_unit>{_WEEKDAY}|(?i:weekend|week|month|year))\b{_PART}(?!\s(?i:of)\b)
   | (?P<ago>{_COUNT})\s(?P<ago_unit>{_UNIT})(?i:s?\sago)\b
   | (?:(?i:the)\s)?(?P<run>(?i:last|past|next|coming))\s(?P<run_count>{_COUNT})\s(?P<run_unit>{_UNIT})s\b
+  | (?:(?i:the)|(?P<beside_count>{_COUNT}))\s(?P<beside_unit>{_UNIT}|{_WEEKDAY})s?\s
+        (?P<beside>(?i:before|after))(?:\s(?P<turned>(?i:last|next))\b
+        |(?=\s?(?:[,.;!?)]|$))|(?=\s(?:{_DAY}\s|{_MONTH}|{_YEAR}\b|(?i:yesterday|last\s|next\s))))
   | (?P<ahead>{_COUNT})\s(?P<ahead_unit>{_UNIT})s?(?P<ahead_end>(?i:'?\s(?:from\s(?:now|today)|time)))?\b
   | (?P<weekday>{_WEEKDAY})\b{_PART}
-  | (?i:the)\s(?P<beside_unit>{_UNIT})\s(?P<beside>(?i:before|after))(?:\s(?P<turned>(?i:last|next))\b
-        |(?=\s?(?:[,.;!?)]|$))|(?=\s(?:{_DAY}\s|{_MONTH}|{_YEAR}\b|(?i:yesterday|last\s|next\s))))
 )""",
     re.VERBOSE,
 )

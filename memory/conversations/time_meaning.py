@@ -165,19 +165,22 @@ def _run(on: date, which: str, count: tuple[int, int], unit: str) -> Days | None
 def days_beside(match: _Match, named: date | None, on: date | None) -> Days | None:
     """`The week before`: before the day that was named last, else before the day of the text; the week after what
     nobody named is none."""
-    unit, after = match["beside_unit"], match["beside"].lower() == "after"
+    after = match["beside"].lower() == "after"
     if match["turned"]:
         doubled = (match["turned"].lower() == "next") == after
-        return shifted(on, unit, after, 2) if on is not None and doubled else None
+        return shifted(match, on, "2") if on is not None and doubled and not match["beside_count"] else None
     if named is not None:
-        return shifted(named, unit, after)
-    return None if on is None or after else shifted(on, unit, after)
+        return shifted(match, named)
+    return None if on is None or after else shifted(match, on)
 
 
-def shifted(day: date, unit: str, after: bool, by: int = 1) -> Days | None:
-    """The unit so many units before or after the one that holds ``day``; None where no calendar goes."""
+def shifted(match: _Match, day: date, count: str = "1") -> Days | None:
+    """`The week before` or `two days after` a day, `the Friday before` it; None where no calendar goes."""
+    unit, after = match["beside_unit"].lower(), match["beside"].lower() == "after"
     try:
-        return _counted(day, str(by), unit, "in {} {}s" if after else "{} {}s ago")
+        if unit[:3] in _WEEKDAYS and unit != "month":
+            return _widened(_moved(f"{'next' if after else 'last'} {_known(unit)}", day, "day"), "day")
+        return _counted(day, match["beside_count"] or count, unit, "in {} {}s" if after else "{} {}s ago")
     except (OverflowError, ValueError):
         return None
 

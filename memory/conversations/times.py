@@ -59,7 +59,7 @@ def time_expressions(text: str, on: date | None) -> list[TimeExpression]:
         else:
             days = worded_days(match, text, on)
             if days is not None and waiting is not None and match.start() - waiting.end() <= 1:
-                days = shifted(days[0], waiting["beside_unit"], waiting["beside"].lower() == "after")
+                days = shifted(waiting, days[0])
                 start = _after_preposition(waiting)
         waiting = None
         if days is not None:
