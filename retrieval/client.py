@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from itertools import repeat
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -21,16 +22,20 @@ from graph.compiled import CompiledGraph
 from graph.knowledge import KnowledgeGraph
 from memory.embedding import Embedder, open_embedder
 from retrieval.answers import Answerer, Encode, open_answerer
+from retrieval.aspects import aspects
 from retrieval.explanation import Explained
 from retrieval.knowledge import PASSAGE_COLUMNS as KNOWLEDGE_COLUMNS
 from retrieval.knowledge import knowledge_of
+from retrieval.memories import Memories
 from retrieval.model import CHANNELS, Answer, Filters, Hit
 from retrieval.recognition import open_recogniser
-from retrieval.search import Search, View
+from retrieval.search import NO_TIME, Asked, Search, View
 from retrieval.tables import SearchedTable
+from retrieval.temporal import understand_time
 from warehouse.layout import LakeLayout
+from warehouse.searched import MEMORIES
 from warehouse.settings import DEFAULT_FILE, Settings, load_settings, unknown_name
-from warehouse.snapshots import Manifest, current_manifest, manifest_as_of, parse_moment, read_manifest
+from warehouse.snapshots import Manifest, SpaceState, current_manifest, manifest_as_of, parse_moment, read_manifest
 
 T = TypeVar("T")
 
@@ -231,8 +236,31 @@ class MemoryClient:
         if any(not query.strip() for query in queries):
             raise InvalidQuery("A query is empty.", "Ask something.")
         seen = view or self._view(None)
-        vectors = self._embedder_of(seen).encode(queries) if queries and seen.uses_vectors(wanted) else None
-        return Search(seen, queries, vectors, wanted, count, filters, self._recogniser)
+        return Search(seen, self._asked(seen, queries, wanted), wanted, count, filters, self._recogniser)
+
+    def _asked(
+        self, view: View, queries: Sequence[str], channels: Sequence[str], given: NDArray[np.float32] | None = None
+    ) -> list[Asked]:
+        """Queries with their parts and what they say of time, embedded all at once.
+
+        Args:
+            given: the vector of the one query, where it is known.
+        """
+        divided = [aspects(query) if len(channels) > 1 else () for query in queries]
+        days = view.manifest.as_of.date()
+        times = [understand_time(query, days) if len(channels) > 1 else NO_TIME for query in queries]
+        if not queries or not view.uses_vectors(channels):
+            return [Asked(*asked) for asked in zip(queries, divided, repeat(None), times)]
+        texts = [text for query, parts in zip(queries, divided, strict=True) for text in (query, *parts)]
+        unknown = texts if given is None else texts[1:]
+        vectors = self._embedder_of(view).encode(unknown) if unknown else np.empty((0, 0), dtype=np.float32)
+        if given is not None:
+            vectors = np.vstack([given[np.newaxis], vectors]) if unknown else given[np.newaxis]
+        asked, at = [], 0
+        for query, parts, time in zip(queries, divided, times, strict=True):
+            asked.append(Asked(query, parts, vectors[at : at + 1 + len(parts)], time))
+            at += 1 + len(parts)
+        return asked
 
     def passages(self) -> list[dict[str, Any]]:
         """Every passage of the snapshot, in no order: id, source, path, place in the document, text and title."""
@@ -314,10 +342,8 @@ class MemoryClient:
         channels: Sequence[str],
         vector: NDArray[np.float32] | None,
     ) -> list[Hit]:
-        if vector is None and view.uses_vectors(channels):
-            vector = self._embed(view, query)
-        vectors = None if vector is None else vector[np.newaxis]
-        found = Search(view, [query], vectors, channels, k, filters, self._recogniser)
+        asked = self._asked(view, [query], channels, vector)
+        found = Search(view, asked, channels, k, filters, self._recogniser)
         return found.hits([found.rank(0, k, channels, self._settings.retrieval.fusion)])[0]
 
     def _counted(self, k: int | None) -> int:
@@ -394,9 +420,17 @@ class MemoryClient:
             manifest=manifest,
             table=SearchedTable(self._layout, self._space, state.table, state.version),
             graph=CompiledGraph.load(self._layout.graph(state.graph)),
+            memories=self._memories(state),
             full=min(self._settings.retrieval.candidates, max(state.passages, 1)),
             collapse_duplicates=self._settings.retrieval.collapse_duplicates,
         )
+
+    def _memories(self, state: SpaceState) -> Memories | None:
+        """The memories that a snapshot pins; none in one of before there were any."""
+        if not state.memories:
+            return None
+        name, version = state.memories_table, state.memories_version
+        return Memories(SearchedTable(self._layout, self._space, name, version, MEMORIES.key))
 
     def _stamp(self) -> tuple[int, int] | None:
         """Changes whenever ``CURRENT`` is swapped: every swap is a new file."""

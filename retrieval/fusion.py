@@ -1,13 +1,9 @@
 """Fusion: from what the channels found to one order of passages.
 
-No channel is best everywhere, so each query decides how far to trust a channel, by how sharply its scores fall. For the
-candidates of every channel, with settings in `code`:
+For the candidates of every channel, with settings in `code`:
 
-1. ``scaled(c)``: the channel's scores to [0, 1]; the best is 1, the last of a full list is 0.
-2. ``trust(c) = 1 − mean of the `judged` best scaled scores``: few scores near the best mean that something was found.
-3. ``found = Σ share(c) · scaled(c)``, ``share(c) = trust(c) · weight(c)``, normalised to sum 1 over dense and lexical.
-4. ``base = (1 − coverage_weight) · found + coverage_weight · coverage``, with the coverage of the `covered` best of
-   ``found``: how much of the question their best sentence holds (``retrieval.coverage``), unless one channel is asked.
+1. to 4. each passage's ``base`` score in [0, 1], from dense and lexical search alone (``retrieval.scoring``), and with
+   the question's parts, the passages' pieces and the memories (``retrieval.layers``), where there are any.
 5. the graph channel: personalized PageRank from a reset with `entity_share` on the question's entities and the rest on
    the `seed_passages` best of ``base``, in proportion to ``base ** 2``; its best passage is 1. Asked alone, it starts
    from the entities only, and finds nothing where there are none. Where the graph has facts, `fact_share` of the
@@ -27,7 +23,7 @@ A graph without facts, or a question without a vector, is ranked as if facts did
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,17 +33,15 @@ from graph.compiled import CompiledGraph
 from graph.facts import QuestionFacts, fact_ends, pair_relevance, standing
 from graph.hop import best, hop
 from graph.pagerank import personalized_pagerank
+from retrieval.scoring import Scores, base_scores, trust
 from retrieval.tables import Ranking
 from warehouse.sections import FusionSettings
 
-Scores = NDArray[np.float32]
 Entities = tuple[NDArray[np.int64], Scores]
 """Entity rows, ascending, and their weights."""
 Reset = tuple[NDArray[np.int64], Scores]
 """Nodes of the graph, each once, and the shares of the walk's start on them."""
 NO_RESET: Reset = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
-Cover = Callable[[Sequence[str]], Scores]
-"""Passages to how much of the question they hold, the best 1."""
 
 STABLE_PASSAGES = 50
 """PageRank is computed until the order of so many passages no longer hangs on what is left out."""
@@ -75,8 +69,8 @@ def fuse(
     full: int,
     k: int,
     allowed: set[str] | None = None,
-    cover: Cover | None = None,
     facts: QuestionFacts | None = None,
+    base: Mapping[str, float] | None = None,
 ) -> Fused:
     """Fuse the searched channels and, unless ``graph`` is ``None``, the graph channel.
 
@@ -86,16 +80,16 @@ def fuse(
         full: how many candidates a channel was asked for.
         k: how many passages to return.
         allowed: ids that a filter lets through; ``None`` for all.
-        cover: how much of the question passages hold; ``None`` leaves it out.
         facts: the question among the graph's facts; ``None`` leaves them out.
+        base: passage id to base score; by default that of the searched channels alone.
     """
     ranks = {name: {key: rank for rank, key in enumerate(ranking.ids, 1)} for name, ranking in searched.items()}
+    base = base_scores(searched, settings, full) if base is None else base
     if graph is None:
-        base = covered(base_scores(searched, settings, full), cover, settings)
         keys = sorted(base, key=lambda key: (-base[key], key))[:k]
         return Fused(tuple(keys), np.array([base[key] for key in keys], dtype=np.float32), ranks)
 
-    begun = _on_nodes(graph, covered(base_scores(searched, settings, full), cover, settings))
+    begun = _on_nodes(graph, base)
     reset = walk_reset(graph, begun, starting_entities(graph, linked, facts, settings), settings)
     walked = walk_scores(graph, reset)
     ranks["graph"] = _ranks_of(graph, walked, full, allowed)
@@ -112,24 +106,6 @@ def fuse(
         score = np.where(inside, score, np.float32(0))
     order = best(score, k)
     return Fused(tuple(graph.passage_keys[node].decode() for node in order), score[order], ranks, reset)
-
-
-def scaled(scores: Scores, full: int) -> Scores:
-    """Scores of one channel to [0, 1]: the best is 1; the last of a full list is 0, of a shorter one a score of 0."""
-    if not len(scores):
-        return scores
-    top = scores.max()
-    floor = scores.min() if len(scores) >= full else min(np.float32(0), scores.min())
-    return (scores - floor) / (top - floor) if top > floor else np.ones_like(scores)
-
-
-def trust(scaled_scores: Scores, judged: int) -> float:
-    """One minus the mean of the ``judged`` best scaled scores; a missing hit counts as 0.
-
-    A word that only two passages bear makes the lexical channel nearly certain; twenty equal scores make it worthless.
-    """
-    top = np.sort(scaled_scores)[::-1][:judged]
-    return float(1.0 - top.sum() / judged) if len(top) else 0.0
 
 
 def starting_entities(
@@ -168,35 +144,6 @@ def walk_scores(graph: CompiledGraph, reset: Reset) -> Scores:
     walked = ranked.dense(graph.passages)
     peak = float(walked.max(initial=0.0))
     return walked / np.float32(peak) if peak > 0 else walked
-
-
-def base_scores(searched: Mapping[str, Ranking], settings: FusionSettings, full: int) -> dict[str, float]:
-    """Steps 1 to 3: passage id to base score."""
-    weights = {"dense": settings.dense_weight, "lexical": settings.lexical_weight}
-    by_channel = {name: scaled(ranking.scores, full) for name, ranking in searched.items() if ranking.ids}
-    shares = {name: trust(scores, settings.judged) * weights[name] for name, scores in by_channel.items()}
-    total = sum(shares.values())
-    if total <= 0:
-        shares = {name: weights[name] for name in by_channel}
-        total = sum(shares.values()) or 1.0
-    base: dict[str, float] = {}
-    for name, scores in by_channel.items():
-        for key, score in zip(searched[name].ids, scores.tolist(), strict=True):
-            base[key] = base.get(key, 0.0) + score * shares[name] / total
-    return base
-
-
-def covered(found: Mapping[str, float], cover: Cover | None, settings: FusionSettings) -> Mapping[str, float]:
-    """Step 4: passage id to base score; what was found, where there is nothing that covers the question."""
-    best_first = sorted(found, key=lambda key: (-found[key], key))[: settings.covered]
-    held = cover(best_first) if cover and best_first and settings.coverage_weight else np.zeros(0, dtype=np.float32)
-    if not held.any():
-        return found
-    weight = settings.coverage_weight
-    base = {key: (1 - weight) * score for key, score in found.items()}
-    for key, share in zip(best_first, held.tolist(), strict=True):
-        base[key] += weight * share
-    return base
 
 
 def _hopped(

@@ -22,13 +22,21 @@ from retrieval.coverage import coverage, stems
 from retrieval.explanation import Explained, explained
 from retrieval.families import NO_FAMILIES, Shown, collapse
 from retrieval.fusion import NO_RESET, Reset, fuse
+from retrieval.layers import layered, piece_scores, timed, with_aspects
+from retrieval.memories import Memories, MemoryScores
 from retrieval.model import Filters, FurtherSource, Hit, Location, Span
 from retrieval.recognition import Recogniser, RuleRecogniser
-from retrieval.tables import Ranking, SearchedTable, where_clause
+from retrieval.scoring import base_scores, covered
+from retrieval.tables import Ranking, SearchedTable, Texts, where_clause
+from retrieval.temporal import TimeIntent, anchored, time_scores
 from warehouse.sections import FusionSettings
 from warehouse.snapshots import Manifest
 
 _BY_RULE = RuleRecogniser()
+NO_TIME = TimeIntent()
+"""Of a question that says nothing of time."""
+_EVENT_HITS = 3
+"""Passages whose days are those of an event that a question names."""
 _NOTHING_LINKED = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 
 
@@ -39,6 +47,8 @@ class View:
     manifest: Manifest
     table: SearchedTable
     graph: CompiledGraph
+    memories: Memories | None
+    """``None`` in a snapshot of before there were any."""
     full: int
     """How many candidates fill a channel's list."""
     collapse_duplicates: bool
@@ -58,15 +68,48 @@ class View:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A query as it is searched for."""
+
+    text: str
+    parts: tuple[str, ...] = ()
+    """What of it is searched for by itself, too (``retrieval.aspects``)."""
+    vectors: NDArray[np.float32] | None = None
+    """Of the text and its parts, ``(1 + parts, dimensions)``; needed where the view uses vectors."""
+    time: TimeIntent = NO_TIME
+    """What it says of time."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The text, then its parts."""
+        return (self.text, *self.parts)
+
+    @property
+    def vector(self) -> NDArray[np.float32] | None:
+        """Of the text."""
+        return None if self.vectors is None else self.vectors[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
     """What the channels found for one query."""
 
-    dense: Ranking
-    lexical: Ranking
+    found: tuple[tuple[Ranking, Ranking], ...]
+    """Dense and lexical passages of the query, then of each of its parts."""
+    memories: tuple[Mapping[str, float], ...]
+    """Memory ids with their scores by full-text search, of the query and each part; empty without that channel."""
     linked: tuple[NDArray[np.int64], NDArray[np.float32]]
     """The query's entities in the graph, and their weights."""
     facts: QuestionFacts | None
     """The query among the graph's facts; ``None`` where there are none."""
+
+    @property
+    def dense(self) -> Ranking:
+        return self.found[0][0]
+
+    @property
+    def lexical(self) -> Ranking:
+        return self.found[0][1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +121,8 @@ class Ranked:
     """Channel to passage id to rank, from 1."""
     reset: Reset = NO_RESET
     """Where the walk started; nowhere without the graph channel."""
+    memories: MemoryScores | None = None
+    """How the memories of the snapshot were found; ``None`` where they were not asked."""
 
 
 class Search:
@@ -86,8 +131,7 @@ class Search:
     def __init__(
         self,
         view: View,
-        queries: Sequence[str],
-        vectors: NDArray[np.float32] | None,
+        asked: Sequence[Asked],
         channels: Sequence[str],
         k: int,
         filters: Filters | None,
@@ -96,31 +140,51 @@ class Search:
         """Find the candidates.
 
         Args:
-            vectors: of the queries, ``(len(queries), dimensions)``; needed where the view uses vectors.
             channels: which of them may be ranked.
             k: how many passages a ranking may have at most.
             recogniser: which of the facts near a query are relevant.
         """
         self._view = view
-        self._queries = queries
+        self._asked = asked
         self._limit = max(view.full, k)
         where = where_clause(filters)
-        dense = vectors if "dense" in channels and vectors is not None else [None] * len(queries)
-        lexical = queries if "lexical" in channels else [None] * len(queries)
-        found = view.table.search(list(zip(dense, lexical, strict=True)), self._limit, where)
+        use_dense, use_lexical = "dense" in channels, "lexical" in channels
+        texts: list[Texts] = [
+            (query.vectors[at] if use_dense and query.vectors is not None else None, text if use_lexical else None)
+            for query in asked
+            for at, text in enumerate(query.texts)
+        ]
+        found = iter(view.table.search(texts, self._limit, where))
+        memories = iter(self._memories([text for _, text in texts if text is not None]))
         use_graph = view.uses_graph(channels)
-        asked: Sequence[NDArray[np.float32] | None] = list(vectors) if vectors is not None else [None] * len(queries)
         self.candidates = [
             Candidates(
-                dense,
-                lexical,
-                link_question(query, view.graph) if use_graph else _NOTHING_LINKED,
-                _facts(view.graph, query, vector, recogniser) if use_graph and vector is not None else None,
+                tuple(next(found) for _ in query.texts),
+                tuple(next(memories) for _ in query.texts) if use_lexical else (),
+                link_question(query.text, view.graph) if use_graph else _NOTHING_LINKED,
+                _facts(view.graph, query.text, query.vector, recogniser)
+                if use_graph and query.vector is not None
+                else None,
             )
-            for query, vector, (dense, lexical) in zip(queries, asked, found, strict=True)
+            for query in asked
         ]
         self._families = view.table.families() if view.collapse_duplicates else NO_FAMILIES
-        self._allowed = view.table.ids_where(where) if where and (use_graph or self._families.members) else None
+        self._allowed = view.table.ids_where(where) if where else None
+        self._times = [self._dated(query.time) for query in asked]
+
+    def _memories(self, texts: Sequence[str]) -> list[Mapping[str, float]]:
+        if self._view.memories is None or not len(self._view.memories):
+            return [{} for _ in texts]
+        limit = self._view.full * len(self._view.memories.names)
+        return list(self._view.memories.lexical(texts, limit))
+
+    def _dated(self, intent: TimeIntent) -> TimeIntent:
+        """The intent with the days of its event, which the best passages for its words tell."""
+        if not intent.event:
+            return intent
+        ((_, lexical),) = self._view.table.search([(None, intent.event)], _EVENT_HITS, None)
+        days = self._view.table.dates()
+        return anchored(intent, [(days[key], days[key]) for key in lexical.ids if days.get(key)])
 
     def rank(self, number: int, k: int, channels: Sequence[str], fusion: FusionSettings) -> Ranked:
         """The best ``k`` passages of one of the queries."""
@@ -128,8 +192,8 @@ class Search:
         rankings = {"dense": found.dense, "lexical": found.lexical}
         searched = {name: rankings[name] for name in channels if name in rankings}
         use_graph = self._view.uses_graph(channels)
-        reads = "lexical" in searched and len(searched) + use_graph > 1
         wanted = k
+        base, memories = self._base(number, channels, fusion)
         while True:
             fused = fuse(
                 searched=searched,
@@ -139,16 +203,78 @@ class Search:
                 full=self._view.full,
                 k=wanted,
                 allowed=self._allowed if use_graph else None,
-                cover=partial(self._coverage, number) if reads else None,
                 facts=found.facts,
+                base=base,
             )
             shown = collapse(fused.ids, fused.scores, self._families, self._allowed)[:k]
             if len(shown) >= k or len(fused.ids) < wanted:
-                return Ranked(tuple(shown), fused.ranks, fused.reset)
+                return Ranked(tuple(shown), fused.ranks, fused.reset, memories)
             wanted *= 2  # the families of some were among them
 
-    def _coverage(self, number: int, ids: Sequence[str]) -> NDArray[np.float32]:
-        return coverage(stems(self._queries[number]), self._view.table.sentences(ids))
+    def _base(
+        self, number: int, channels: Sequence[str], fusion: FusionSettings
+    ) -> tuple[dict[str, float], MemoryScores | None]:
+        """The base score of each passage that was found, and how the memories were; see ``retrieval.layers``."""
+        query, found = self._asked[number], self.candidates[number]
+        chosen = [name for name in ("dense", "lexical") if name in channels]
+        reads = "lexical" in chosen and len(chosen) + self._view.uses_graph(channels) > 1
+        of_texts = []
+        for text, pair in zip(query.texts, found.found, strict=True):
+            rankings = {
+                name: ranking for name, ranking in zip(("dense", "lexical"), pair, strict=True) if name in chosen
+            }
+            scores = base_scores(rankings, fusion, self._view.full)
+            of_texts.append(covered(scores, partial(self._coverage, text), fusion) if reads else scores)
+        if len(channels) < 2 or not chosen:  # a channel that is asked alone is measured alone
+            return dict(of_texts[0]), None
+        base = with_aspects(of_texts[0], of_texts[1:], fusion)
+        memories, leading = self._remembered(number, chosen, fusion)
+        pieces = self._pieces(number, base, fusion) if "dense" in chosen else {}
+        score = layered(base, pieces, leading, fusion)
+        intent = self._times[number]
+        if intent.empty or not fusion.time_weight:
+            return score, memories
+        return timed(score, self._suiting(list(score), intent), fusion), memories
+
+    def _remembered(
+        self, number: int, channels: Sequence[str], fusion: FusionSettings
+    ) -> tuple[MemoryScores | None, dict[str, float]]:
+        """How the memories were found, and the passages that they lead to, as far as a filter lets them through."""
+        memories = self._view.memories
+        if memories is None or not len(memories) or not fusion.memory_weight:
+            return None, {}
+        wanted = [name for name in memories.names if name not in fusion.left_out]
+        vectors = self._asked[number].vectors if "dense" in channels else None
+        words = self.candidates[number].memories if "lexical" in channels else ()
+        found = memories.found(vectors, words, wanted, fusion, self._view.full)
+        leading = memories.passages_of(found)
+        if self._allowed is not None:
+            leading = {key: score for key, score in leading.items() if key in self._allowed}
+        return found, leading
+
+    def _pieces(self, number: int, base: Mapping[str, float], fusion: FusionSettings) -> dict[str, float]:
+        vectors = self._asked[number].vectors
+        if vectors is None or not fusion.piece_weight:
+            return {}
+        best = sorted(base, key=lambda key: (-base[key], key))[: fusion.covered]
+        scores = piece_scores(vectors, self._view.table.pieces(best, vectors.shape[1]))
+        return dict(zip(best, scores.tolist(), strict=True)) if scores.any() else {}
+
+    def _suiting(self, ids: Sequence[str], intent: TimeIntent) -> dict[str, float]:
+        """How well the days of passages suit an intent: their document's, or those that they speak of, if better."""
+        dates = self._view.table.dates()
+        own = np.array([dates.get(key) for key in ids], dtype="datetime64[D]")
+        suits = time_scores(own, own, intent)
+        told = self._view.memories.days_of(ids) if self._view.memories is not None else {}
+        nothing = (np.datetime64("NaT"), np.datetime64("NaT"))
+        days = np.array([told.get(key, nothing) for key in ids], dtype="datetime64[D]").reshape(len(ids), 2)
+        if intent.ranged:
+            said = ~np.isnat(days[:, 0])
+            suits[said] = np.maximum(suits[said], time_scores(days[said, 0], days[said, 1], intent))
+        return dict(zip(ids, suits.tolist(), strict=True))
+
+    def _coverage(self, text: str, ids: Sequence[str]) -> NDArray[np.float32]:
+        return coverage(stems(text), self._view.table.sentences(ids))
 
     def explain(self, number: int, ranked: Ranked, fusion: FusionSettings) -> Explained:
         """A ranking of one of the queries with its reasons."""

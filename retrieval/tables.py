@@ -11,6 +11,7 @@ import threading
 from collections.abc import Coroutine, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +24,7 @@ from retrieval.coverage import Sentences, sentence_stems
 from retrieval.families import NO_FAMILIES, Families
 from retrieval.model import Filters
 from warehouse.layout import LakeLayout
-from warehouse.searched import FTS_COLUMN
+from warehouse.searched import FTS_COLUMN, PASSAGES
 from warehouse.vectors import in_list, quote
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ _HIT_COLUMNS = [
 ]
 
 
-Asked = tuple[NDArray[np.float32] | None, str | None]
+Texts = tuple[NDArray[np.float32] | None, str | None]
 """The vector and the text of a query; ``None`` leaves the dense or the lexical channel out."""
 
 
@@ -79,16 +80,24 @@ EMPTY = Ranking((), np.empty(0, dtype=np.float32))
 class SearchedTable:
     """A Lance table at the version that a snapshot pins."""
 
-    def __init__(self, layout: LakeLayout, space: str, name: str, version: int) -> None:
-        """Raises SnapshotError where the table or that version of it is gone."""
+    def __init__(self, layout: LakeLayout, space: str, name: str, version: int, key: str = PASSAGES.key) -> None:
+        """Raises SnapshotError where the table or that version of it is gone.
+
+        Args:
+            key: the column that names a row.
+        """
+        self._key = key
         os.environ.setdefault("LANCEDB_LOG", "error")
         self._place = f"space '{space}', table '{name}', version {version}"
         self._rows: dict[str, dict[str, Any]] = {}
         self._sentences: dict[str, Sentences] = {}
+        self._pieces: dict[str, NDArray[np.float32]] = {}
         self._table = self._run(_open(str(layout.space_vectors(space)), name, version))
         self._families: Families | None = None
+        self._with_pieces: bool | None = None
+        self._dates: dict[str, date | None] | None = None
 
-    def search(self, asked: Sequence[Asked], limit: int, where: str | None) -> list[tuple[Ranking, Ranking]]:
+    def search(self, asked: Sequence[Texts], limit: int, where: str | None) -> list[tuple[Ranking, Ranking]]:
         """Dense and lexical candidates of each query.
 
         Dense scores are cosines, lexical scores BM25 with English stemming and stop words.
@@ -119,6 +128,57 @@ class SearchedTable:
         known.update(new)
         return [known[key] for key in ids]
 
+    def pieces(self, ids: Sequence[str], dimensions: int) -> list[NDArray[np.float32]]:
+        """The vectors of the sentences or turns of these passages, ``(pieces, dimensions)`` each; kept as the rows are.
+
+        A passage has none where the embedder tells whole texts only, and in a table of before there were any.
+        """
+        if not self._has_pieces():
+            return [np.empty((0, dimensions), dtype=np.float32)] * len(ids)
+        known = {key: found for key in ids if (found := self._pieces.get(key)) is not None}
+        missing = [key for key in ids if key not in known]
+        if missing:
+            query = self._table.query().where(in_list(self._key, missing)).select([self._key, "pieces"])
+            rows = self._run(query.to_arrow()).to_pylist()
+            new = {row[self._key]: _unpacked(row["pieces"] or b"", dimensions) for row in rows}
+            if len(self._pieces) + len(new) > _KEPT_ROWS:
+                self._pieces = {}
+            self._pieces.update(new)
+            known.update(new)
+        return [known[key] for key in ids]
+
+    def _has_pieces(self) -> bool:
+        if self._with_pieces is None:
+            self._with_pieces = "pieces" in self._run(self._table.schema()).names
+        return self._with_pieces
+
+    def dates(self) -> dict[str, date | None]:
+        """The date of each row's document, read once."""
+        if self._dates is None:
+            rows = self.everything([self._key, "document_date"])
+            self._dates = dict(zip(rows[self._key].to_pylist(), rows["document_date"].to_pylist(), strict=True))
+        return self._dates
+
+    def everything(self, columns: Sequence[str]) -> pa.Table:
+        """Some columns of every row."""
+        table: pa.Table = self._run(self._table.query().select(list(columns)).to_arrow())
+        return table
+
+    def lexical(self, texts: Sequence[str], limit: int) -> list[Ranking]:
+        """The best rows for each text by full-text search."""
+
+        async def all_of() -> list[Ranking]:
+            return await asyncio.gather(*(self._lexical(text, limit, None) for text in texts))
+
+        return self._run(all_of())
+
+    def rows_of(self, ids: Sequence[str], columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Some columns of these rows, by id."""
+        if not ids:
+            return {}
+        query = self._table.query().where(in_list(self._key, ids)).select(list(columns))
+        return {row[self._key]: row for row in self._run(query.to_arrow()).to_pylist()}
+
     def ids_where(self, where: str) -> set[str]:
         """Every passage that a filter allows."""
         table = self._run(self._table.query().where(where).select(["passage_id"]).to_arrow())
@@ -139,10 +199,10 @@ class SearchedTable:
 
     def columns(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Some columns of every row."""
-        rows: list[dict[str, Any]] = self._run(self._table.query().select(list(names)).to_arrow()).to_pylist()
+        rows: list[dict[str, Any]] = self.everything(names).to_pylist()
         return rows
 
-    async def _search(self, asked: Sequence[Asked], limit: int, where: str | None) -> list[tuple[Ranking, Ranking]]:
+    async def _search(self, asked: Sequence[Texts], limit: int, where: str | None) -> list[tuple[Ranking, Ranking]]:
         places = asyncio.Semaphore(_SIDE_BY_SIDE)
 
         async def one(vector: NDArray[np.float32] | None, text: str | None) -> tuple[Ranking, Ranking]:
@@ -164,9 +224,9 @@ class SearchedTable:
         from lancedb.query import MatchQuery
 
         match: Any = MatchQuery
-        query = self._table.query().nearest_to_text(match(text, FTS_COLUMN)).select(["passage_id", "_score"])
+        query = self._table.query().nearest_to_text(match(text, FTS_COLUMN)).select([self._key, "_score"])
         found = await (query.where(where) if where else query).limit(limit).to_arrow()
-        return Ranking.of(found["passage_id"].to_pylist(), found["_score"].to_numpy(), limit)
+        return Ranking.of(found[self._key].to_pylist(), found["_score"].to_numpy(), limit)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -176,6 +236,10 @@ class SearchedTable:
             raise SnapshotError(
                 f"The vectors of {self._place} are damaged or gone: {error}.", "Build them anew with: memlake repair"
             ) from error
+
+
+def _unpacked(packed: bytes, dimensions: int) -> NDArray[np.float32]:
+    return np.frombuffer(packed, dtype=np.float16).astype(np.float32).reshape(-1, dimensions)
 
 
 async def _open(uri: str, name: str, version: int) -> AsyncTable:

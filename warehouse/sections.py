@@ -10,6 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
+GranularityName = Literal["outline", "core", "turn", "round", "episode", "summary", "fact", "keywords", "period"]
+
+GRANULARITIES: tuple[GranularityName, ...] = get_args(GranularityName)
+"""As ``memory.granularity`` has them."""
+
+
 class Section(BaseModel):
     """A table of the settings file."""
 
@@ -140,12 +146,6 @@ class BudgetSettings(Section):
     day_tokens: int | None = Field(None, ge=0, description="Tokens for one day (UTC).")
 
 
-GranularityName = Literal["outline", "core", "turn", "round", "episode", "summary", "fact", "keywords", "period"]
-
-GRANULARITIES: tuple[GranularityName, ...] = get_args(GranularityName)
-"""As ``memory.granularity`` has them."""
-
-
 class MemorySettings(Section):
     """What is remembered of a document besides its passages."""
 
@@ -214,6 +214,19 @@ class FusionSettings(Section):
     fact_cut: float = Field(
         0.9, ge=0, le=1, description="A fact is near the question from this share of the best fact's cosine."
     )
+    aspect_weight: float = Field(
+        0.4, ge=0, le=1, description="Weight of the parts of a long question, each searched for by itself."
+    )
+    piece_weight: float = Field(
+        0.2, ge=0, le=1, description="Weight of the nearest sentence or turn of a passage, where these have vectors."
+    )
+    memory_weight: float = Field(
+        0.2, ge=0, le=1, description="Weight of the memories of all granularities that lead to a passage."
+    )
+    time_weight: float = Field(
+        0.2, ge=0, le=1, description="How far dates count where a question says something of time."
+    )
+    left_out: tuple[GranularityName, ...] = Field((), description="Granularities that no question is compared with.")
     hop_weight: float = Field(0.4, ge=0, description="Weight of one hop along shared entities.")
     hop_passages: int = Field(6, ge=1, description="Passages that the hop starts from.")
 
