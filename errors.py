@@ -72,6 +72,10 @@ class InvalidQuery(MemlakeError, Terminal):
     """A question is empty, or asks for something that no search can give."""
 
 
+class EventsUnwritable(MemlakeError, Transient):
+    """What a client did with a memory could not be noted (disk full, no permission)."""
+
+
 class CheckFailed(MemlakeError, Terminal):
     """A blocking check held a candidate snapshot back; the published one stays as it was."""
 

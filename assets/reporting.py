@@ -57,6 +57,7 @@ _VERSIONED = {
     "facts": ("facts", "fact_id || predicate || passages"),
     "phrases": ("phrases", "owner_id || text_hash"),
     "resolutions": ("entity_links", "left_id || right_id || verdict || method || score"),
+    "reinforcement": ("reinforcement", "target_id || strength || coalesce(CAST(recalled_at AS VARCHAR), '')"),
     "validity": ("validity", "fact_id || valid_from || coalesce(superseded_by, '')"),
 }
 """Table and content of a row, for each layer that lives in the warehouse."""

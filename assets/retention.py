@@ -30,6 +30,7 @@ def kept_snapshots(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
             "versions_removed": report.versions,
             "graphs_removed": report.graphs,
             "vectors_removed": report.vectors,
+            "events_removed": report.events,
             "bytes_before": dg.MetadataValue.int(report.bytes_before),
             "bytes_after": dg.MetadataValue.int(report.bytes_after),
         }

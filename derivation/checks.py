@@ -112,6 +112,12 @@ _ORPHANS = {
         "SELECT text_hash FROM model_replies m ANTI JOIN passages USING (space, text_hash)"
         " ANTI JOIN revisions r ON r.space = m.space AND r.content_hash = m.text_hash"
     ),
+    "event on no document": "SELECT DISTINCT document_id FROM events ANTI JOIN documents USING (document_id)"
+    " WHERE document_id <> ''",
+    "strength in no document": "SELECT target_id FROM reinforcement ANTI JOIN documents USING (document_id)"
+    " WHERE document_id <> ''",
+    "cold memory of no document": "SELECT target_id FROM cold ANTI JOIN documents USING (document_id)"
+    " WHERE document_id <> ''",
 }
 
 _SILENT_SOURCES = """

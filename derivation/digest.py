@@ -1,9 +1,9 @@
 """The canonical dump of a lake: what it holds, in an order that depends on nothing else, and the digest of it.
 
-Two lakes with equal digests hold the same documents, passages, vectors, mentions, families, index rows and graph,
-however they came by them. Left out is what tells when and how often, not what: times, attempts, Lance version numbers.
-A vector is named by its text and embedder; ``verify`` compares its floats, since batches of another shape round
-otherwise.
+Two lakes with equal digests hold the same documents, passages, vectors, mentions, families, strengths, index rows and
+graph, however they came by them. Left out is what tells when and how often, not what: times, attempts, Lance version
+numbers; and which memories are cold, since that changes with the hour. A vector is named by its text and embedder;
+``verify`` compares its floats, since batches of another shape round otherwise.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ _TABLES = {
     "phrases": "owner_id, space, kind, text_hash",
     "decisions": "left_id, right_id, space, method, score, verdict, reason",
     "resolutions": "entity_id, space, canonical_id, method, score",
+    "reinforcement": (
+        "target_id, document_id, space, source, returned, cited, confirmed, rejected, strength, recalled_at"
+    ),
     "signatures": "space, text_key, fingerprint, bands",
     "duplicate_pairs": "space, leader_key, member_key, fingerprint, score, jaccard, duplicate",
     "families": "passage_id, space, source, representative, kind, score, suppressed",

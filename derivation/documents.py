@@ -342,7 +342,8 @@ def _remove_documents(connection: Connection, scope: Scope, item_paths: Sequence
         " AND document_id NOT IN (SELECT unnest($keep)) RETURNING document_id",
         {"space": scope.space, "source": scope.source, "paths": list(item_paths), "keep": list(keep)},
     ).fetchall()
-    connection.execute(
-        "DELETE FROM revisions WHERE document_id IN (SELECT unnest($ids))", {"ids": [key for (key,) in gone]}
-    )
+    for table in ("revisions", "events", "reinforcement", "cold"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE document_id IN (SELECT unnest($ids))", {"ids": [key for (key,) in gone]}
+        )
     return Changes(removed=len(gone))

@@ -2,8 +2,9 @@
 
 An ordinary deletion leaves what kept snapshots pin, which is what makes a rollback work. An erasure takes that, too: it
 publishes a snapshot without the documents whose tables are written anew, expires every snapshot that shows them or
-whose files still carry them as deleted rows, rewrites the warehouse, and then searches every file of the lake for their
-text. What is left behind is a row that says when, what kind and how much, with ids and no content.
+whose files still carry them as deleted rows, rewrites the warehouse, blanks what clients noted about them, and then
+searches every file of the lake for their text. What is left behind is a row that says when, what kind and how much,
+with ids and no content.
 
 Interrupted, it is marked as unfinished; running it again goes on.
 """
@@ -17,6 +18,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from derivation.event_files import event_files
+from derivation.event_removal import blank_events
 from derivation.lake import Lake, exclusive
 from derivation.retention import ERASURE, expire, sweep
 from derivation.settling import refresh_served
@@ -172,9 +175,12 @@ def erase(lake: Lake, plan: ErasurePlan) -> ErasureReport:
     if carrying:
         expire(lake, carrying, ERASURE)
         sweep(lake)
+    blank_events(lake.layout, ids, plan.space if plan.target == SPACE else "", unreadable=True)
     files = [path for path in sorted(lake.layout.root.rglob("*")) if path.is_file()]
     hits = [str(path.relative_to(lake.layout.root)) for path in find_in_files(files, needles)]
     hits += _decoded_hits(lake, needles)
+    named = [key.encode() for key in ids]
+    hits += [str(path.relative_to(lake.layout.root)) for path in find_in_files(event_files(lake.layout), named)]
     report = ErasureReport(
         erasure_id=erasure,
         documents=len(ids),
@@ -345,7 +351,7 @@ def _remove(connection: Connection, ids: Sequence[str]) -> None:
         of,
     )
     connection.execute("UPDATE evaluation_results SET answer = NULL WHERE list_has_any(documents, $ids)", of)
-    for table in ("passages", "revisions", "documents"):
+    for table in ("passages", "revisions", "documents", "events", "reinforcement", "cold"):
         connection.execute(f"DELETE FROM {table} WHERE document_id IN (SELECT unnest($ids))", of)
     bump_generation(connection)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from derivation.event_removal import sweep_events
 from derivation.graphs import GRAPH_STEP_NAME
 from derivation.lake import Lake, exclusive
 from derivation.layers import TABLE_LAYERS, layer_state
@@ -50,6 +51,8 @@ class RetentionReport:
     graphs: int
     vectors: int
     """Vectors of embedders that nothing uses any more."""
+    events: int
+    """Lines in which clients noted something about documents that nothing holds any more."""
     bytes_before: int
     bytes_after: int
     seconds: float
@@ -75,6 +78,7 @@ def enforce_retention(lake: Lake) -> RetentionReport:
     gone = expiring(lake)
     expire(lake, gone, RETENTION)
     versions, dropped, graphs, vectors = sweep(lake)
+    events = sweep_events(lake)
     return RetentionReport(
         kept=tuple(list_ids(lake.layout)),
         expired=tuple(item.snapshot_id for item in gone),
@@ -82,6 +86,7 @@ def enforce_retention(lake: Lake) -> RetentionReport:
         tables=tuple(dropped),
         graphs=graphs,
         vectors=vectors,
+        events=events,
         bytes_before=before,
         bytes_after=size_of(lake.layout.root),
         seconds=time.perf_counter() - started,

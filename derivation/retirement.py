@@ -19,6 +19,9 @@ _TABLES = (
     "acronyms",
     "supports",
     "families",
+    "events",
+    "reinforcement",
+    "cold",
     "ledger",
 )
 _OF_SPACES = (
@@ -37,6 +40,10 @@ _OF_SPACES = (
     "model_replies",
     "signatures",
     "duplicate_pairs",
+    "events",
+    "reinforcement",
+    "cold",
+    "reinforced",
     "layers",
 )
 

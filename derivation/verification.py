@@ -19,6 +19,7 @@ from derivation.checks import CHECKS
 from derivation.digest import lake_digest
 from derivation.duplicates import clustered
 from derivation.entities import aggregated
+from derivation.event_files import read_again
 from derivation.extraction import ExtractionStep
 from derivation.facts import aggregated_facts, dated_facts
 from derivation.graphs import GRAPH_STEP_NAME, compiled_graph, open_graph
@@ -29,6 +30,7 @@ from derivation.memory_facts import dated_memories
 from derivation.passages import Passages
 from derivation.periods import Periods
 from derivation.phrases import wanted_phrases
+from derivation.reinforcement import reinforced_rows, reinforced_until
 from derivation.resolution import every_neighbour, resolved
 from derivation.runner import Derivation
 from derivation.snapshot import present_state
@@ -50,6 +52,7 @@ AREAS = {
     "mentions": "found again in the passages, or in what a model is recorded to have said",
     "entities": "aggregated again",
     "facts": "aggregated and dated again, entities compared and resolved again",
+    "reinforcement": "clients' files read again, as far as they were, and summed up again",
     "duplicates": "signed, measured and clustered again",
     "vectors": "every Lance row against the warehouse, the full-text index against the rows",
     "graph": "compiled again, and the files against their digest",
@@ -120,6 +123,7 @@ def verify(lake: Lake, embedded_again: int = 0) -> Verification:
         ("mentions", _mentions),
         ("entities", _entities),
         ("facts", _facts),
+        ("reinforcement", _reinforcement),
         ("duplicates", _duplicates),
         ("vectors", _vectors),
         ("graph", _graph),
@@ -220,6 +224,19 @@ def _facts(lake: Lake) -> _Look:
             computed["decisions"], computed["resolutions"] = resolved(connection, lake, space)
             for table, rows in computed.items():
                 yield rows.height, _differences(connection, table, rows, "space", [space])
+
+
+def _reinforcement(lake: Lake) -> _Look:
+    """Files that the next run would read anew say nothing against the rows that are there."""
+    for file, again in read_again(lake):
+        with lake.warehouse.session("comparing events") as connection:
+            yield again.height, _differences(connection, "events", again, "file", [file])
+    for space in lake.settings.spaces:
+        with lake.warehouse.session("comparing strengths") as connection:
+            until = reinforced_until(connection, space)
+            if until is not None:
+                again = reinforced_rows(connection, lake, space, until)
+                yield again.height, _differences(connection, "reinforcement", again, "space", [space])
 
 
 def _duplicates(lake: Lake) -> _Look:

@@ -83,6 +83,16 @@ def _run_jobs(lake: Lake, plan: BuildPlan) -> list[str]:
     return errors
 
 
+def reinforce(lake: Lake) -> list[str]:
+    """Run the job that reads the events of clients; what failed, as sentences.
+
+    Raises:
+        SettingsError: this process has built a lake with other sources before.
+    """
+    with job_runner(lake) as runner:
+        return failures(runner.run("reinforce"))
+
+
 @dataclass(frozen=True, slots=True)
 class MaintenanceStep:
     """What became of one store."""

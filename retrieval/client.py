@@ -29,6 +29,7 @@ from retrieval.knowledge import knowledge_of
 from retrieval.memories import Memories
 from retrieval.model import CHANNELS, Answer, Filters, Hit
 from retrieval.recognition import open_recogniser
+from retrieval.recording import Recorder
 from retrieval.search import NO_TIME, Asked, Search, View
 from retrieval.tables import SearchedTable
 from retrieval.temporal import understand_time
@@ -67,6 +68,7 @@ class MemoryClient:
         self._seen: tuple[int, int] | None = None
         self._current: View | None = None
         self._past: dict[str, View] = {}
+        self._recorder = Recorder(layout, space, settings.events)
         self._view(None)
 
     @classmethod
@@ -138,7 +140,11 @@ class MemoryClient:
         count = self._counted(k)
         if not query.strip():
             raise InvalidQuery("The query is empty.", "Ask something.")
-        return self._read(as_of, lambda view: self._search(view, query, count, filters, wanted, vector))
+
+        def found(view: View) -> list[Hit]:
+            return self._recorder.returned(view, query, self._search(view, query, count, filters, wanted, vector))
+
+        return self._read(as_of, found)
 
     def explain(
         self,
@@ -176,7 +182,8 @@ class MemoryClient:
     def _ask(self, view: View, question: str, filters: Filters | None) -> Answer:
         vector = self._embed(view, question)
         hits = self._search(view, question, self._settings.answer.passages, filters, CHANNELS, vector)
-        return self._answered(view, question, hits, vector, self._embedder_of(view).encode)
+        answer = self._answered(view, question, hits, vector, self._embedder_of(view).encode)
+        return self._recorder.cited(view, answer)
 
     def _answered(
         self, view: View, question: str, hits: Sequence[Hit], vector: NDArray[np.float32], encode: Encode
@@ -214,7 +221,8 @@ class MemoryClient:
         def found(view: View) -> list[list[Hit]]:
             batch = self.batch(queries, count, filters, channels, view)
             fusion = self._settings.retrieval.fusion
-            return batch.hits([batch.rank(number, count, wanted, fusion) for number in range(len(queries))])
+            hits = batch.hits([batch.rank(number, count, wanted, fusion) for number in range(len(queries))])
+            return [self._recorder.returned(view, query, one) for query, one in zip(queries, hits, strict=True)]
 
         return self._read(as_of, found)
 
@@ -304,8 +312,27 @@ class MemoryClient:
         """Vectors of many queries at once, to be passed to :meth:`search`; shape ``(len(queries), dimensions)``."""
         return self._embedder_of(self._view(None)).encode(queries)
 
+    def record(self, kind: str, of: Sequence[Hit | str], query: str | None = None) -> int:
+        """Note in the lake what was done with passages; a scheduled job makes it their strength (docs/forgetting.md).
+
+        Args:
+            kind: ``returned``, ``cited``, ``confirmed`` or ``rejected``.
+            of: hits, or ids of passages that the snapshot holds; each passage once.
+            query: what they were asked for; only a hash of it is noted.
+
+        Returns:
+            How many events were written; they are on the disk.
+
+        Raises:
+            InvalidQuery: no such kind.
+            UnknownName: the snapshot holds no passage of an id.
+            EventsUnwritable: nothing is noted.
+        """
+        return self._recorder.record(self._view(None), kind, of, query)
+
     def close(self) -> None:
-        """Let go of the snapshot."""
+        """Write the events that wait, and let go of the snapshot."""
+        self._recorder.flush()
         with self._lock:
             self._current = None
             self._past.clear()

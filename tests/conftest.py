@@ -68,6 +68,8 @@ STATE_TABLES = (
     "signatures",
     "duplicate_pairs",
     "families",
+    "events",
+    "reinforcement",
     "ledger",
 )
 

@@ -25,6 +25,7 @@ COMMANDS = (
     ["status"],
     ["search"],
     ["ask"],
+    ["events"],
     ["snapshots", "list"],
     ["snapshots", "show"],
     ["snapshots", "diff"],
@@ -111,6 +112,26 @@ def test_every_command_has_help(command: list[str]) -> None:
     done = CliRunner().invoke(app, [*command, "--help"], prog_name="memlake")
     assert done.exit_code == 0
     assert f"memlake {' '.join(command)}" in done.output
+
+
+def test_what_commands_return_and_cite_is_noted_where_the_settings_ask_for_it(
+    built_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(built_folder, folder)
+    with (folder / "memlake.toml").open("a") as settings:
+        settings.write("[events]\nenabled = true\n")
+    assert _run(folder, "search", "harbour master", "-k", "2").returncode == 0
+    cited = len(_json(_run(folder, "ask", "Who is the harbour master of Port Hallin?", "--json"))["citations"])
+    assert cited > 0
+    before = _json(_run(folder, "events", "--json"))
+    assert (before["files"], before["kinds"]) == (2, {})
+    assert before["unread_bytes"] > 0
+    told = _run(folder, "events", "--read")
+    assert told.returncode == 0, told.stderr
+    assert f"returned 2, cited {cited}" in told.stdout
+    assert "unread: 0 B" in told.stdout
+    assert "Left out" not in told.stdout
 
 
 def test_a_lake_from_init_to_rollback(memlake: Run, folder: Path) -> None:

@@ -35,6 +35,7 @@ SERVED_LAYERS = (
     "published_snapshot",
 )
 EVALUATION = ("qa_evaluation",)
+EVENTS = ("reinforcement",)
 UPKEEP = ("compact_vectors_default", "kept_snapshots", "compact_warehouse")
 
 
@@ -88,7 +89,7 @@ def _run(definitions: dg.Definitions, instance: dg.DagsterInstance, example: Exa
 
 def test_there_is_one_asset_a_layer_grouped_described_and_versioned(definitions: dg.Definitions) -> None:
     specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
-    assert set(specs) == {*SOURCE_LAYERS, *SERVED_LAYERS, *UPKEEP, *EVALUATION}
+    assert set(specs) == {*SOURCE_LAYERS, *SERVED_LAYERS, *UPKEEP, *EVALUATION, *EVENTS}
     for name, spec in specs.items():
         assert spec.description, name
         assert spec.code_version, name
@@ -272,6 +273,19 @@ def test_an_evaluation_shows_tables_and_a_picture(
     assert str(metadata["chart"].value).startswith("![")
     [run] = list_runs(example.lake().warehouse, "example")
     assert metadata["run"].value == run.run_id
+
+
+def test_what_clients_noted_is_read_on_a_schedule(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, example: ExampleLake
+) -> None:
+    client = example.client()
+    client.record("confirmed", client.search("What caused the outage of Node Birch?", k=2))
+    assert _run(definitions, instance, example, "reinforce").success
+    metadata = _event(instance, "reinforcement").metadata
+    told = {name: int(str(metadata[name].value)) for name in ("events_read", "dagster/row_count", "processed", "cold")}
+    assert told == {"events_read": 2, "dagster/row_count": 2, "processed": 2, "cold": 0}
+    schedule = definitions.resolve_schedule_def("remember")
+    assert (schedule.job_name, schedule.cron_schedule) == ("reinforce", "30 2 * * *")
 
 
 def test_a_schedule_evaluates_every_dataset(definitions: dg.Definitions) -> None:

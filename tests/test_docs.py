@@ -38,7 +38,7 @@ COMMANDS = _commands()
 
 
 def test_there_are_commands_to_check() -> None:
-    assert len(COMMANDS) == 29
+    assert len(COMMANDS) == 30
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -102,7 +102,15 @@ def test_the_readme_code_runs_on_the_example_lake(
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "benchmarks/README.md", "docs/cli.md", "docs/evaluation.md"],
+    [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "benchmarks/README.md",
+        "docs/cli.md",
+        "docs/evaluation.md",
+        "docs/forgetting.md",
+    ],
 )
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")

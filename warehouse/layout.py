@@ -53,6 +53,10 @@ class LakeLayout:
         return self.root / "replies.jsonl"
 
     @property
+    def events(self) -> Path:
+        return self.root / "events"
+
+    @property
     def current(self) -> Path:
         return self.root / "CURRENT"
 

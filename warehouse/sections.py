@@ -267,6 +267,37 @@ class RetentionSettings(Section):
     keep_days: float = Field(30.0, ge=0, description="Snapshots younger than this are kept, too.")
 
 
+class EventsSettings(Section):
+    """What clients note about the memories that they use, in files of the lake (docs/forgetting.md)."""
+
+    enabled: bool = Field(
+        False, description="Whether `search` and `ask` note by themselves what they returned and cited."
+    )
+    query_hashes: bool = Field(
+        True, description="Note a hash of the query, which tells equal queries; its text is never noted."
+    )
+
+
+class ForgettingSettings(Section):
+    """How events strengthen a memory, and how it fades without them (docs/forgetting.md)."""
+
+    days: float = Field(
+        30.0, gt=0, description="Days in which what is retained of a memory that was never recalled falls to 1/e."
+    )
+    returned: float = Field(0.05, ge=0, description="Strength that a memory gains each time a search returns it.")
+    cited: float = Field(0.5, ge=0, description="Strength that it gains each time an answer cites it.")
+    confirmed: float = Field(1.0, ge=0, description="Strength that it gains each time somebody confirms it.")
+    rejected: float = Field(0.5, ge=0, description="Strength that it loses each time somebody rejects it.")
+    weakest: float = Field(0.1, gt=0, le=1, description="The least strength; a memory without events has 1.")
+    strongest: float = Field(12.0, ge=1, description="The greatest strength.")
+    prior_weight: float = Field(
+        0.1, ge=0, lt=1, description="By how much events may raise or lower a score, at most, as a share of it."
+    )
+    cold_retention: float = Field(0.05, ge=0, le=1, description="A memory of which less is retained is cold,")
+    cold_days: float = Field(90.0, ge=0, description="but not before so many days without a recall.")
+    schedule: str = Field("30 2 * * *", description="Cron expression of the job that reads the events.")
+
+
 class UpkeepSettings(Section):
     """When `memlake maintain` compacts a store; each threshold is measured on the store itself."""
 

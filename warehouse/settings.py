@@ -23,7 +23,9 @@ from warehouse.sections import (
     DagsterSettings,
     EmbeddingSettings,
     EvaluationSettings,
+    EventsSettings,
     ExtractionSettings,
+    ForgettingSettings,
     GraphSettings,
     LakeSettings,
     MemorySettings,
@@ -58,6 +60,8 @@ class Settings(BaseSettings):
     memory: MemorySettings = Field(default_factory=MemorySettings)
     graph: GraphSettings = Field(default_factory=GraphSettings)
     retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
+    events: EventsSettings = Field(default_factory=EventsSettings)
+    forgetting: ForgettingSettings = Field(default_factory=ForgettingSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)
     answer: AnswerSettings = Field(default_factory=AnswerSettings)

@@ -62,7 +62,8 @@ def search(
         else:
             print_explained(reasons, client, as_of)
         return
-    hits = client.search(query, k=k, channels=channel, filters=_filters(source, since, until), as_of=as_of)
+    with client:
+        hits = client.search(query, k=k, channels=channel, filters=_filters(source, since, until), as_of=as_of)
     if as_json:
         print_json({"query": query, "hits": [hit.as_record() for hit in hits]})
         return
@@ -86,7 +87,8 @@ def ask(
     """Answer a question with citations, or say that the memory holds no answer."""
     from rich.markup import escape
 
-    answer = client_of(config, space, snapshot).ask(question, filters=_filters(source, since, until), as_of=as_of)
+    with client_of(config, space, snapshot) as client:
+        answer = client.ask(question, filters=_filters(source, since, until), as_of=as_of)
     if as_json:
         print_json(answer.as_record())
         return

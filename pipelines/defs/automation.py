@@ -7,12 +7,13 @@ import dagster as dg
 from derivation.documents import list_source, plan_documents
 from derivation.lake import Lake
 from errors import MemlakeError
-from pipelines.defs.jobs import evaluate, maintain, refresh_source
+from pipelines.defs.jobs import evaluate, maintain, refresh_source, reinforce
 from warehouse.ids import content_id
 from warehouse.settings import load_settings
 
 _SETTINGS = load_settings().dagster
 _UPKEEP = load_settings().upkeep
+_FORGETTING = load_settings().forgetting
 _EVALUATION = load_settings().evaluation
 
 
@@ -34,6 +35,15 @@ upkeep = dg.ScheduleDefinition(
     cron_schedule=_UPKEEP.schedule,
     execution_timezone="UTC",
     description="Compact, expire and sweep; each store is measured first and left alone where it is in shape.",
+)
+
+
+remember = dg.ScheduleDefinition(
+    name="remember",
+    job=reinforce,
+    cron_schedule=_FORGETTING.schedule,
+    execution_timezone="UTC",
+    description="Read the events that clients wrote; memories gain strength by them and fade without.",
 )
 
 

@@ -1,4 +1,4 @@
-"""Jobs: bring one source up to date, publish what all sources hold, evaluate, maintain."""
+"""Jobs: bring one source up to date, publish what all sources hold, evaluate, reinforce, maintain."""
 
 import dagster as dg
 
@@ -47,6 +47,11 @@ evaluate = dg.define_asset_job(
     dg.AssetSelection.assets("qa_evaluation"),
     partitions_def=dataset_partitions,
     description="Ask every system the questions of one dataset and score what it returns.",
+)
+reinforce = dg.define_asset_job(
+    "reinforce",
+    dg.AssetSelection.assets("reinforcement"),
+    description="Read what clients noted about the memories that they use; strengthen those, and tell which are cold.",
 )
 maintain = dg.define_asset_job(
     "maintain",
