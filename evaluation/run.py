@@ -187,11 +187,8 @@ class Evaluation:
             if asked not in searches:
                 searches[asked] = opened.client.batch([question.text for question in questions], DEPTH)
             search = searches[asked]
-            ranked = [
-                opened.ranker.rank(system, search, number, question.text, DEPTH)
-                for number, question in enumerate(questions)
-            ]
-            for question, hits in zip(questions, search.hits(ranked), strict=True):
+            found = opened.ranker.hits(system, search, [question.text for question in questions], DEPTH)
+            for question, hits in zip(questions, found, strict=True):
                 latency = self._latency(opened, system, question) if question.question_id in timed else None
                 rows.append(self._scored(opened, system, question, hits, latency))
         return rows
@@ -259,7 +256,7 @@ class Evaluation:
             return None
         started = time.perf_counter()
         search = opened.client.batch([question.text], _TIMED_K, channels=system.channels)
-        search.hits([opened.ranker.rank(system, search, 0, question.text, _TIMED_K)])
+        opened.ranker.hits(system, search, [question.text], _TIMED_K)
         return (time.perf_counter() - started) * 1000
 
     def _space(self, space: str, snapshot: str) -> _Space:

@@ -14,18 +14,26 @@ from typing import Any
 
 from errors import SettingsError
 from evaluation.bm25 import BM25Baseline
-from retrieval import CHANNELS
+from retrieval import CHANNELS, PASSAGE, Hit
 from retrieval.families import Shown
 from retrieval.search import Ranked, Search
-from warehouse.sections import FusionSettings
+from warehouse.sections import GRANULARITIES, FusionSettings
 from warehouse.settings import load_settings, unknown_name
 
 RRF_CONSTANT = 60
 """Of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
 
-FUSED, RRF, BM25 = "fused", "rrf", "bm25"
+FUSED, PASSAGES, RRF, BM25 = "fused", "passages", "rrf", "bm25"
 _WITHOUT = "without-"
 _SNAPSHOT = "snapshot:"
+_LAYERS = {
+    "aspects": "aspect_weight",
+    "pieces": "piece_weight",
+    "memories": "memory_weight",
+    "time": "time_weight",
+}
+"""What retrieval has besides passages, and the setting that weighs it."""
+_PASSAGES_ALONE = dict.fromkeys(_LAYERS.values(), 0.0)
 
 Passages = Callable[[], Sequence[Mapping[str, Any]]]
 
@@ -40,6 +48,14 @@ class System:
     """``None`` for the evaluated settings' own."""
     snapshot: str = ""
     """Empty for the snapshot that the run is about."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Fusion settings that differ from those, by name."""
+    granularity: str = PASSAGE
+    """What is ranked: passages, or the memories of a granularity."""
+
+    def fused_by(self, base: FusionSettings) -> FusionSettings:
+        """The fusion settings that it ranks by, where ``base`` are the evaluated ones."""
+        return (self.fusion or base).model_copy(update=dict(self.changes))
 
 
 _CHANNEL_SETS: dict[str, tuple[str, ...]] = {
@@ -48,12 +64,26 @@ _CHANNEL_SETS: dict[str, tuple[str, ...]] = {
     **{f"{_WITHOUT}{name}": tuple(other for other in CHANNELS if other != name) for name in CHANNELS},
 }
 
-BUILT_IN: dict[str, System] = {
+_DEFAULT: dict[str, System] = {
     **{name: System(name, channels) for name, channels in _CHANNEL_SETS.items()},
+    PASSAGES: System(PASSAGES, changes=_PASSAGES_ALONE),
     RRF: System(RRF, ("dense", "lexical")),
     BM25: System(BM25, ("lexical",)),
 }
-"""Every built-in system by name; ``fused`` first."""
+"""The systems of an evaluation that names none; ``fused`` first."""
+
+BUILT_IN: dict[str, System] = {
+    **_DEFAULT,
+    **{f"{_WITHOUT}{name}": System(f"{_WITHOUT}{name}", changes={weight: 0.0}) for name, weight in _LAYERS.items()},
+    **{f"{_WITHOUT}{name}": System(f"{_WITHOUT}{name}", changes={"left_out": (name,)}) for name in GRANULARITIES},
+    **{f"{name}s": System(f"{name}s", granularity=name) for name in GRANULARITIES},
+    **{
+        f"{name}s-{channel}": System(f"{name}s-{channel}", (channel,), granularity=name)
+        for name in GRANULARITIES
+        for channel in ("dense", "lexical")
+    },
+}
+"""Every built-in system by name."""
 
 
 def parse_systems(names: Sequence[str]) -> tuple[System, ...]:
@@ -65,7 +95,7 @@ def parse_systems(names: Sequence[str]) -> tuple[System, ...]:
         SettingsError: a variant's name is taken, or its file is missing or wrong.
     """
     if not names:
-        return tuple(BUILT_IN.values())
+        return tuple(_DEFAULT.values())
     systems = [_parsed(name) for name in dict.fromkeys(names)]
     twice = [name for name, count in Counter(system.name for system in systems).items() if count > 1]
     if twice:
@@ -95,6 +125,16 @@ class Ranker:
     fusion: FusionSettings
     _bm25: BM25Baseline | None = field(default=None, init=False)
 
+    def hits(self, system: System, search: Search, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """The best ``k`` results for each of the queries that are in ``search``, in its order."""
+        if system.granularity != PASSAGE:
+            fusion = system.fused_by(self.fusion)
+            return [
+                search.rank_units(number, system.granularity, k, system.channels, fusion)
+                for number in range(len(queries))
+            ]
+        return search.hits([self.rank(system, search, number, query, k) for number, query in enumerate(queries)])
+
     def rank(self, system: System, search: Search, number: int, query: str, k: int) -> Ranked:
         """The best ``k`` passages for the query that is ``number`` in ``search``."""
         if system.name == BM25:
@@ -102,7 +142,7 @@ class Ranker:
         if system.name == RRF:
             found = search.candidates[number]
             return _alone(reciprocal_rank_fusion([found.dense.ids, found.lexical.ids])[:k])
-        return search.rank(number, k, system.channels, system.fusion or self.fusion)
+        return search.rank(number, k, system.channels, system.fused_by(self.fusion))
 
     def _baseline(self) -> BM25Baseline:
         if self._bm25 is None:

@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from retrieval.client import MemoryClient
-from retrieval.model import CHANNELS, Answer, Citation, Filters, FurtherSource, Hit, Location, Span
+from retrieval.model import CHANNELS, PASSAGE, Answer, Citation, Filters, FurtherSource, Hit, Location, Span
 
-__all__ = ["CHANNELS", "Answer", "Citation", "Filters", "FurtherSource", "Hit", "Location", "MemoryClient", "Span"]
+__all__ = [
+    "CHANNELS",
+    "PASSAGE",
+    "Answer",
+    "Citation",
+    "Filters",
+    "FurtherSource",
+    "Hit",
+    "Location",
+    "MemoryClient",
+    "Span",
+]

@@ -450,6 +450,8 @@ class MemoryClient:
             memories=self._memories(state),
             full=min(self._settings.retrieval.candidates, max(state.passages, 1)),
             collapse_duplicates=self._settings.retrieval.collapse_duplicates,
+            fading_days=self._settings.forgetting.days,
+            prior_weight=self._settings.forgetting.prior_weight,
         )
 
     def _memories(self, state: SpaceState) -> Memories | None:

@@ -14,7 +14,8 @@ For the candidates of every channel, with settings in `code`:
    the graph has facts, the relevance is the mean of that and of the cosine of the best pair of facts, one of each end
    of the hop, over the best too; a passage without facts keeps its own.
 8. a passage all of whose facts about the question's entities are superseded counts by the weight of such facts
-   (``graph.compiled.SUPERSEDED_WEIGHT``): it stays findable, behind what holds now. Nothing else changes.
+   (``graph.compiled.SUPERSEDED_WEIGHT``): it stays findable, behind what holds now.
+9. what clients did with a passage counts last, by a factor near 1 (``memory.forgetting.prior``).
 
 After HippoRAG 2 (arXiv 2502.14802), which resets on every passage with a weight of 0.05; with entities found by rules
 that drowns either the question's entities or the order of the passages, so ours resets on the best passages only.
@@ -46,6 +47,7 @@ NO_RESET: Reset = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
 STABLE_PASSAGES = 50
 """PageRank is computed until the order of so many passages no longer hangs on what is left out."""
 _HOP_CAP = 100
+_NONE = np.float32(0)
 _SEED_POWER = 2.0
 
 
@@ -71,6 +73,7 @@ def fuse(
     allowed: set[str] | None = None,
     facts: QuestionFacts | None = None,
     base: Mapping[str, float] | None = None,
+    priors: Mapping[str, float] | None = None,
 ) -> Fused:
     """Fuse the searched channels and, unless ``graph`` is ``None``, the graph channel.
 
@@ -82,10 +85,12 @@ def fuse(
         allowed: ids that a filter lets through; ``None`` for all.
         facts: the question among the graph's facts; ``None`` leaves them out.
         base: passage id to base score; by default that of the searched channels alone.
+        priors: passage id to the factor on its score, where it is not 1 (``memory.forgetting``).
     """
     ranks = {name: {key: rank for rank, key in enumerate(ranking.ids, 1)} for name, ranking in searched.items()}
     base = base_scores(searched, settings, full) if base is None else base
     if graph is None:
+        base = {key: score * (priors or {}).get(key, 1.0) for key, score in base.items()}
         keys = sorted(base, key=lambda key: (-base[key], key))[:k]
         return Fused(tuple(keys), np.array([base[key] for key in keys], dtype=np.float32), ranks)
 
@@ -99,6 +104,8 @@ def fuse(
     score = mixed + np.float32(settings.hop_weight) * hopped
     outdated, weights = standing(graph, linked[0])
     score[outdated] *= weights
+    if priors:
+        score *= _on_nodes(graph, priors, np.float32(1))
     if allowed is not None:
         inside = np.zeros(graph.passages, dtype=bool)
         permitted = graph.passage_nodes(sorted(allowed))
@@ -187,9 +194,9 @@ def _relevance(graph: CompiledGraph, dense: Ranking, full: int) -> Scores:
     return relevance
 
 
-def _on_nodes(graph: CompiledGraph, scores: Mapping[str, float]) -> Scores:
+def _on_nodes(graph: CompiledGraph, scores: Mapping[str, float], others: np.float32 = _NONE) -> Scores:
     """Scores by id as an array over the graph's passages; an id that the graph does not have is left out."""
-    laid = np.zeros(graph.passages, dtype=np.float32)
+    laid = np.full(graph.passages, others, dtype=np.float32)
     nodes = graph.passage_nodes(list(scores))
     known = nodes >= 0
     laid[nodes[known]] = np.fromiter(scores.values(), dtype=np.float32, count=len(scores))[known]

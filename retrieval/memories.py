@@ -25,9 +25,9 @@ _COLUMNS = [
     "granularity",
     "passage_ids",
     "superseded_by",
+    "parent_id",
     "since",
     "until",
-    "document_date",
     "vector",
 ]
 _SHOWN = [
@@ -73,9 +73,13 @@ class Memories:
         rows = table.everything(_COLUMNS).sort_by("memory_id")
         self._table = table
         self.ids: list[str] = rows["memory_id"].to_pylist()
+        """Names of the memories, ascending; a row is a place among them."""
         self.granularities: NDArray[np.str_] = np.array(rows["granularity"].to_pylist(), dtype=str)
         self.names: list[str] = sorted(set(self.granularities.tolist()))
         self._rows = {key: row for row, key in enumerate(self.ids)}
+        parents = [self._rows.get(key, -1) if key else -1 for key in rows["parent_id"].to_pylist()]
+        self.parents: NDArray[np.int64] = np.array(parents, dtype=np.int64)
+        """The row of the memory that each is a part of; -1 where there is none."""
         flat = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False) if self.ids else np.empty(0)
         self.vectors: Floats = flat.astype(np.float32).reshape(len(self.ids), -1)
         led: list[list[str]] = rows["passage_ids"].to_pylist()

@@ -10,6 +10,10 @@ CHANNELS = ("dense", "lexical", "graph")
 """Every way of finding candidates, in the order in which they are shown."""
 
 
+PASSAGE = "passage"
+"""The granularity of what is cited."""
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """Where a passage is: enough to open the document there."""
@@ -60,10 +64,26 @@ class Hit:
     """The passage's rank, from 1, in each channel that found it (or one that says the same)."""
     further: tuple[FurtherSource, ...] = ()
     """The other passages of its family of near-duplicates."""
+    granularity: str = PASSAGE
+    """What it is: a passage, or a memory of a granularity."""
+    memory_id: str = ""
+    """Of a memory; ``passage_id`` is then the first passage that it leads to."""
+    parent_id: str = ""
+    """The memory that it is a part of, if there is one."""
+    spans: tuple[Span, ...] = ()
+    """Of a memory: everything that it came from; ``span`` reaches over those in its first document."""
+    since: date | None = None
+    """First day that a memory speaks of, where it says one."""
+    until: date | None = None
+    superseded: bool = False
+    """Whether another fact holds in place of this one by now."""
 
     def as_record(self) -> dict[str, Any]:
         """Plain values for JSON."""
         record = asdict(self)
+        for name in ("since", "until"):
+            day = record[name]
+            record[name] = day.isoformat() if day else None
         for place in (record["location"], *(item["location"] for item in record["further"])):
             day = place["document_date"]
             place["document_date"] = day.isoformat() if day else None

@@ -24,12 +24,14 @@ from retrieval.families import NO_FAMILIES, Shown, collapse
 from retrieval.fusion import NO_RESET, Reset, fuse
 from retrieval.layers import layered, piece_scores, timed, with_aspects
 from retrieval.memories import Memories, MemoryScores
-from retrieval.model import Filters, FurtherSource, Hit, Location, Span
+from retrieval.model import PASSAGE, Filters, FurtherSource, Hit, Location, Span
 from retrieval.recognition import Recogniser, RuleRecogniser
 from retrieval.scoring import base_scores, covered
 from retrieval.tables import Ranking, SearchedTable, Texts, where_clause
 from retrieval.temporal import TimeIntent, anchored, time_scores
+from retrieval.units import rank_units
 from warehouse.sections import FusionSettings
+from warehouse.settings import unknown_name
 from warehouse.snapshots import Manifest
 
 _BY_RULE = RuleRecogniser()
@@ -52,6 +54,10 @@ class View:
     full: int
     """How many candidates fill a channel's list."""
     collapse_duplicates: bool
+    fading_days: float = 30.0
+    """In how many days what nobody recalls fades."""
+    prior_weight: float = 0.0
+    """How far a score changes at most by what clients did."""
 
     @property
     def embedder(self) -> EmbedderSpec:
@@ -170,6 +176,7 @@ class Search:
         ]
         self._families = view.table.families() if view.collapse_duplicates else NO_FAMILIES
         self._allowed = view.table.ids_where(where) if where else None
+        self._priors = view.table.priors(view.manifest.as_of, view.fading_days, view.prior_weight)
         self._times = [self._dated(query.time) for query in asked]
 
     def _memories(self, texts: Sequence[str]) -> list[Mapping[str, float]]:
@@ -205,6 +212,7 @@ class Search:
                 allowed=self._allowed if use_graph else None,
                 facts=found.facts,
                 base=base,
+                priors=self._priors,
             )
             shown = collapse(fused.ids, fused.scores, self._families, self._allowed)[:k]
             if len(shown) >= k or len(fused.ids) < wanted:
@@ -282,6 +290,35 @@ class Search:
         hits = self.hits([ranked])[0]
         return explained(self._view.graph, hits, found.linked[0], found.facts, fusion.fact_cut, ranked.reset)
 
+    def rank_units(
+        self, number: int, granularity: str, k: int, channels: Sequence[str], fusion: FusionSettings
+    ) -> list[Hit]:
+        """The best ``k`` memories of a granularity for one of the queries (``retrieval.units``).
+
+        Raises:
+            UnknownName: the snapshot has no memories of that granularity.
+        """
+        memories = self._view.memories
+        names = memories.names if memories is not None else []
+        if memories is None or granularity not in names:
+            raise unknown_name("granularity", granularity, [PASSAGE, *names])
+        if len(channels) > 1:
+            ranked = self.rank(number, self._view.full, channels, fusion)
+            passages = {key: item.score for item in ranked.shown for key in (item.key, *item.others)}
+        else:
+            passages = {}
+        found, _ = self._remembered(number, channels, fusion.model_copy(update={"left_out": (), "memory_weight": 1.0}))
+        assert found is not None
+        permitted = self._allowed
+        wanted = k if permitted is None else len(memories)
+        rows = rank_units(memories, found, granularity, passages, wanted)
+        if permitted is not None:
+            rows = [item for item in rows if any(key in permitted for key in memories.led_to(item[0]))][:k]
+        shown = memories.shown([row for row, _ in rows])
+        return [
+            memory_hit(place, score, row) for place, ((_, score), row) in enumerate(zip(rows, shown, strict=True), 1)
+        ]
+
     def hits(self, ranked: Sequence[Ranked]) -> list[list[Hit]]:
         """What is shown of rankings; the rows of all are read at once."""
         keys = {key for one in ranked for item in one.shown for key in (item.key, *item.others)}
@@ -313,6 +350,30 @@ def _hit(rank: int, shown: Shown, rows: Mapping[str, dict[str, Any]], ranks: Map
             if any(key in places for key in shown.found)
         },
         further=tuple(FurtherSource(key, _location(rows[key]), _span(rows[key])) for key in shown.others),
+    )
+
+
+def memory_hit(rank: int, score: float, row: Mapping[str, Any]) -> Hit:
+    """A memory as it is shown."""
+    places = zip(row["documents"], row["revisions"], row["starts"], row["ends"], strict=True)
+    spans = tuple(Span(*place) for place in places)
+    first = [span for span in spans if span.document_id == spans[0].document_id]
+    return Hit(
+        rank=rank,
+        score=score,
+        passage_id=row["passage_ids"][0],
+        text=row["text"],
+        title=row["title"],
+        location=Location(row["source"], row["path"], row["title"], "", None, row["author"], row["document_date"]),
+        span=Span(spans[0].document_id, spans[0].revision_id, first[0].start, max(span.end for span in first)),
+        kind=row["granularity"],
+        granularity=row["granularity"],
+        memory_id=row["memory_id"],
+        parent_id=row["parent_id"] or "",
+        spans=spans,
+        since=row["since"],
+        until=row["until"],
+        superseded=row["superseded_by"] is not None,
     )
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Coroutine, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from errors import SnapshotError
+from memory.forgetting import prior, retention
 from retrieval.coverage import Sentences, sentence_stems
 from retrieval.families import NO_FAMILIES, Families
 from retrieval.model import Filters
@@ -74,6 +75,9 @@ class Ranking:
         return cls(tuple(ids[row] for row in order), np.asarray(scores, dtype=np.float32)[order])
 
 
+Standing = tuple[list[str], NDArray[np.float64], list[datetime | None]]
+"""Ids, strengths, and when each was last recalled."""
+
 EMPTY = Ranking((), np.empty(0, dtype=np.float32))
 
 
@@ -96,6 +100,7 @@ class SearchedTable:
         self._families: Families | None = None
         self._with_pieces: bool | None = None
         self._dates: dict[str, date | None] | None = None
+        self._standing: Standing | tuple[()] | None = None
 
     def search(self, asked: Sequence[Texts], limit: int, where: str | None) -> list[tuple[Ranking, Ranking]]:
         """Dense and lexical candidates of each query.
@@ -158,6 +163,30 @@ class SearchedTable:
             rows = self.everything([self._key, "document_date"])
             self._dates = dict(zip(rows[self._key].to_pylist(), rows["document_date"].to_pylist(), strict=True))
         return self._dates
+
+    def priors(self, now: datetime, days: float, weight: float) -> dict[str, float]:
+        """The factor of each row with which clients did anything (``memory.forgetting``), as of ``now``.
+
+        Args:
+            days: in how many a memory that was never recalled fades.
+            weight: the largest change of a score.
+        """
+        if self._standing is None:
+            self._standing = self._run(self._read_standing())
+        if not self._standing or not weight:
+            return {}
+        keys, strengths, recalled = self._standing
+        idle = np.array([(now - at).total_seconds() / 86_400 if at else np.inf for at in recalled])
+        factors = prior(strengths, retention(strengths, idle, days), weight)
+        return dict(zip(keys, factors.tolist(), strict=True))
+
+    async def _read_standing(self) -> Standing | tuple[()]:
+        if "strength" not in (await self._table.schema()).names:
+            return ()
+        query = self._table.query().where("strength IS NOT NULL").select([self._key, "strength", "recalled_at"])
+        rows = (await query.to_arrow()).sort_by(self._key)
+        recalled = [at.replace(tzinfo=UTC) if at else None for at in rows["recalled_at"].to_pylist()]
+        return (rows[self._key].to_pylist(), rows["strength"].to_numpy(), recalled) if rows.num_rows else ()
 
     def everything(self, columns: Sequence[str]) -> pa.Table:
         """Some columns of every row."""

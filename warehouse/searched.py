@@ -68,6 +68,9 @@ def _number(name: str) -> pa.Field:
     return pa.field(name, pa.int32(), nullable=False)
 
 
+_STANDING = (pa.field("strength", pa.float64()), pa.field("recalled_at", pa.timestamp("us")))
+"""What the events of clients made of a row; nothing where there were none."""
+
 _CONTEXT = "concat_ws(chr(10), nullif({title}, ''), nullif({heading}, ''), {text})"
 """Title, headings and text, a line each: what is embedded and searched (``memory.segmentation.contextual_text``)."""
 
@@ -93,24 +96,26 @@ PASSAGES = TableKind(
         _text("text"),
         pa.field("representative", pa.string()),
         pa.field("pieces", pa.binary()),
+        *_STANDING,
     ),
     wanted="""
 SELECT p.passage_id, md5(concat_ws(chr(31), p.revision_id, p.text_hash, p.ordinal, p.char_start, p.char_end,
     coalesce(p.page, 0), p.kind, r.content_hash, d.path, d.title, coalesce(d.author, ''),
     coalesce(CAST(d.document_date AS VARCHAR), ''), d.media_type, coalesce(f.representative, ''),
-    octet_length(v.vectors))) AS row_hash
+    octet_length(v.vectors), s.strength, s.recalled_at)) AS row_hash
 FROM searched p
 JOIN documents d ON d.document_id = p.document_id
 JOIN revisions r ON r.revision_id = p.revision_id
 JOIN embeddings e ON e.space = p.space AND e.text_hash = p.text_hash AND e.embedder = $embedder
 LEFT JOIN piece_vectors v ON v.space = p.space AND v.text_hash = p.text_hash AND v.embedder = $embedder
+LEFT JOIN reinforcement s ON s.target_id = p.passage_id AND s.document_id = p.document_id
 LEFT JOIN families f ON f.passage_id = p.passage_id
 WHERE p.space = $space
 """,
     rows=f"""
 SELECT p.passage_id, w.row_hash, p.document_id, p.revision_id, r.content_hash, p.source, d.path, d.title, d.author,
     d.document_date, d.media_type, p.ordinal, p.char_start, p.char_end, p.page, p.kind, p.heading, p.text,
-    f.representative, v.vectors AS pieces,
+    f.representative, v.vectors AS pieces, s.strength, s.recalled_at,
     {_CONTEXT.format(title="d.title", heading="p.heading", text="p.text")} AS search_text, e.vector
 FROM wanted_frame w
 JOIN passages p ON p.passage_id = w.passage_id
@@ -118,6 +123,7 @@ JOIN documents d ON d.document_id = p.document_id
 JOIN revisions r ON r.revision_id = p.revision_id
 JOIN embeddings e ON e.space = p.space AND e.text_hash = p.text_hash AND e.embedder = $embedder
 LEFT JOIN piece_vectors v ON v.space = p.space AND v.text_hash = p.text_hash AND v.embedder = $embedder
+LEFT JOIN reinforcement s ON s.target_id = p.passage_id AND s.document_id = p.document_id
 LEFT JOIN families f ON f.passage_id = p.passage_id
 ORDER BY p.passage_id
 """,
@@ -170,6 +176,7 @@ MEMORIES = TableKind(
         pa.field("revisions", pa.list_(pa.string()), nullable=False),
         pa.field("starts", pa.list_(pa.int32()), nullable=False),
         pa.field("ends", pa.list_(pa.int32()), nullable=False),
+        *_STANDING,
     ),
     wanted=f"""
 WITH {_LED}
@@ -177,11 +184,12 @@ SELECT m.memory_id, md5(concat_ws(chr(31), m.text_hash, m.text, m.granularity, m
     m.speaker, m.subject, m.attribute, coalesce(CAST(m.since AS VARCHAR), ''), coalesce(CAST(m.until AS VARCHAR), ''),
     coalesce(d.path, ''), coalesce(d.title, ''), coalesce(d.author, ''), coalesce(CAST(d.document_date AS VARCHAR), ''),
     coalesce(CAST(v.valid_until AS VARCHAR), ''), coalesce(v.superseded_by, ''), led.passage_ids, spanned.documents,
-    spanned.revisions, spanned.starts, spanned.ends)) AS row_hash
+    spanned.revisions, spanned.starts, spanned.ends, s.strength, s.recalled_at)) AS row_hash
 FROM memories m JOIN led USING (memory_id) JOIN spanned USING (memory_id)
 LEFT JOIN documents d ON d.document_id = m.document_id
 JOIN embeddings e ON e.space = m.space AND e.text_hash = m.text_hash AND e.embedder = $embedder
 LEFT JOIN memory_validity v ON v.memory_id = m.memory_id
+LEFT JOIN reinforcement s ON s.target_id = m.memory_id AND s.document_id = m.document_id
 WHERE m.space = $space
 """,
     rows=f"""
@@ -189,7 +197,7 @@ WITH {_LED}
 SELECT m.memory_id, w.row_hash, m.granularity, m.document_id, m.source, coalesce(d.path, '') AS path,
     coalesce(d.title, '') AS title, d.author, d.document_date, m.ordinal, m.parent_id, m.text, m.speaker, m.subject,
     m.attribute, m.since, m.until, v.valid_until, v.superseded_by, led.passage_ids, spanned.documents,
-    spanned.revisions, spanned.starts, spanned.ends,
+    spanned.revisions, spanned.starts, spanned.ends, s.strength, s.recalled_at,
     {_CONTEXT.format(title="d.title", heading="''", text="m.text")} AS search_text, e.vector
 FROM wanted_frame w
 JOIN memories m ON m.memory_id = w.memory_id JOIN led ON led.memory_id = m.memory_id
@@ -197,6 +205,7 @@ JOIN spanned ON spanned.memory_id = m.memory_id
 LEFT JOIN documents d ON d.document_id = m.document_id
 JOIN embeddings e ON e.space = m.space AND e.text_hash = m.text_hash AND e.embedder = $embedder
 LEFT JOIN memory_validity v ON v.memory_id = m.memory_id
+LEFT JOIN reinforcement s ON s.target_id = m.memory_id AND s.document_id = m.document_id
 ORDER BY m.memory_id
 """,
 )
