@@ -90,6 +90,7 @@ bench: $(VENV)/.installed-dev
 	@$(BIN)/python benchmarks/incremental.py
 	@$(BIN)/python benchmarks/query.py
 	@$(BIN)/python benchmarks/pagerank.py
+	@$(BIN)/python benchmarks/bank.py
 	@$(BIN)/python benchmarks/compiling.py
 	@$(BIN)/python benchmarks/extraction.py
 	@$(BIN)/python benchmarks/indexing.py

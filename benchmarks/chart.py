@@ -15,7 +15,9 @@ text { font: 11px system-ui, sans-serif; fill: #57606a }
 .curve { fill: none; stroke-width: 2 }
 .last .whole { fill: #d3d8de } .last .part { fill: #8c959f } .axis { stroke: #d0d7de }
 </style>"""
-_COLOURS = ("#8c959f", "#a8c7e8", "#2f6fb3", "#1a4d80")
+_COLOURS = ("#8c959f", "#a8c7e8", "#2f6fb3", "#1a4d80", "#c47f2f")
+_LABEL = 13
+"""Height of a label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,8 @@ class Line:
     points: Sequence[tuple[float, float]]
 
 
-def draw_lines(title: str, lines: Sequence[Line]) -> str:
-    """Curves on two logarithmic axes, each with its label at its end."""
+def draw_lines(title: str, lines: Sequence[Line], shares: bool = False) -> str:
+    """Curves on two logarithmic axes, each with its label at its end; ``shares`` of 0 to 1 go up evenly."""
     height, left, right, top, ground = 420, 70, _WIDTH - 190, 50, 380
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
@@ -84,6 +86,8 @@ def draw_lines(title: str, lines: Sequence[Line]) -> str:
         return left + (right - left) * (log10(x) - x0) / (x1 - x0)
 
     def up(y: float) -> float:
+        if shares:
+            return ground - (ground - top) * y
         return ground - (ground - top) * (log10(y) - y0) / (y1 - y0)
 
     drawn = [
@@ -95,14 +99,17 @@ def draw_lines(title: str, lines: Sequence[Line]) -> str:
         x = across(10**power)
         drawn.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{ground}"/>')
         drawn.append(f'<text x="{x:.1f}" y="{ground + 18}" text-anchor="middle">{10**power:,}</text>')
-    for power in range(y0, y1 + 1):
-        y = up(10**power)
+    for value in [step / 5 for step in range(6)] if shares else [10.0**power for power in range(y0, y1 + 1)]:
+        y = up(value)
         drawn.append(f'<line class="axis" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        drawn.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{10.0**power:,g}</text>')
+        drawn.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{value:,g}</text>')
     for number, line in enumerate(lines):
         colour = _COLOURS[number % len(_COLOURS)]
         points = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in line.points)
         drawn.append(f'<polyline class="curve" stroke="{colour}" points="{points}"/>')
+    lowest = 0.0
+    for line in sorted(lines, key=lambda line: up(line.points[-1][1])):  # from the top, none over another
         x, y = line.points[-1]
-        drawn.append(f'<text x="{across(x) + 8:.1f}" y="{up(y) + 4:.1f}">{escape(line.label)}</text>')
+        lowest = max(up(y), lowest + _LABEL)
+        drawn.append(f'<text x="{across(x) + 8:.1f}" y="{lowest + 4:.1f}">{escape(line.label)}</text>')
     return "\n".join([*drawn, "</svg>", ""])

@@ -30,7 +30,9 @@ def rank_units(
         return []
     score = _over_best(found.scores[rows])
     if passages:
-        leading = np.array([max((passages.get(key, 0.0) for key in memories.led_to(row)), default=0.0) for row in rows.tolist()])
+        leading = np.array(
+            [max((passages.get(key, 0.0) for key in memories.led_to(row)), default=0.0) for row in rows.tolist()]
+        )
         parents = memories.parents[rows]
         above = np.where(parents >= 0, found.scores[parents], np.float32(0))
         score = score + _over_best(leading.astype(np.float32)) + _PARENT_SHARE * _over_best(above)
