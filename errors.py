@@ -72,13 +72,12 @@ class InvalidQuery(MemlakeError, Terminal):
     """A question is empty, or asks for something that no search can give."""
 
 
-<<<<<<< HEAD
 class EventsUnwritable(MemlakeError, Transient):
     """What a client did with a memory could not be noted (disk full, no permission)."""
-=======
+
+
 class BankError(MemlakeError, Terminal):
     """A compressed bank is damaged, or its codes, its codec and the vectors do not belong together."""
->>>>>>> 5fde7b352840d6c09812fb4e3493bfa5b03f8d74
 
 
 class CheckFailed(MemlakeError, Terminal):

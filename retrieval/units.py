@@ -35,7 +35,7 @@ def rank_units(
         )
         parents = memories.parents[rows]
         above = np.where(parents >= 0, found.scores[parents], np.float32(0))
-        score = score + _over_best(leading.astype(np.float32)) + _PARENT_SHARE * _over_best(above)
+        score = score + _over_best(leading) + _PARENT_SHARE * _over_best(above)
     order = np.argsort(-score, kind="stable")[:k]
     return [(int(rows[at]), float(score[at])) for at in order.tolist() if score[at] > 0]
 
