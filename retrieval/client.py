@@ -27,12 +27,12 @@ from retrieval.explanation import Explained
 from retrieval.knowledge import PASSAGE_COLUMNS as KNOWLEDGE_COLUMNS
 from retrieval.knowledge import knowledge_of
 from retrieval.memories import Memories
-from retrieval.model import CHANNELS, Answer, Filters, Hit
+from retrieval.model import CHANNELS, PASSAGE, Answer, Filters, Hit
 from retrieval.recognition import open_recogniser
 from retrieval.recording import Recorder
-from retrieval.search import NO_TIME, Asked, Search, View
+from retrieval.search import Asked, Search, View, memory_hit
 from retrieval.tables import SearchedTable
-from retrieval.temporal import understand_time
+from retrieval.temporal import NO_TIME, understand_time
 from warehouse.layout import LakeLayout
 from warehouse.searched import MEMORIES
 from warehouse.settings import DEFAULT_FILE, Settings, load_settings, unknown_name
@@ -120,8 +120,9 @@ class MemoryClient:
         channels: Sequence[str] | None = None,
         as_of: str | date | datetime | None = None,
         vector: NDArray[np.float32] | None = None,
+        granularity: str = PASSAGE,
     ) -> list[Hit]:
-        """The passages that best match ``query``, best first.
+        """The passages, or the memories of a granularity, that best match ``query``, best first.
 
         Args:
             k: how many; by default the setting ``retrieval.k``.
@@ -130,10 +131,11 @@ class MemoryClient:
                 entities that the query names.
             as_of: search what was published as of that time (UTC); a date includes its day.
             vector: the embedded query, where the caller already has it.
+            granularity: ``passage``, or one that the space has, such as ``turn``, ``fact``, ``episode``, ``outline``.
 
         Raises:
             InvalidQuery: the query is empty or ``k`` is not positive.
-            UnknownName: an unknown channel.
+            UnknownName: an unknown channel or granularity.
             SnapshotError: there is no snapshot as of that time, or it is damaged.
         """
         wanted = self._channels(channels)
@@ -142,7 +144,45 @@ class MemoryClient:
             raise InvalidQuery("The query is empty.", "Ask something.")
 
         def found(view: View) -> list[Hit]:
-            return self._recorder.returned(view, query, self._search(view, query, count, filters, wanted, vector))
+            hits = self._search(view, query, count, filters, wanted, vector, granularity)
+            return self._recorder.returned(view, query, hits)
+
+        return self._read(as_of, found)
+
+    def parent(self, hit: Hit, as_of: str | date | datetime | None = None) -> Hit | None:
+        """The next coarser memory that a memory is a part of, or the outline item or episode that a passage lies in.
+
+        ``None`` where there is none. Its score is the hit's.
+        """
+
+        def found(view: View) -> Hit | None:
+            memories = view.memories
+            if memories is None:
+                return None
+            if hit.memory_id:
+                row = memories.row(hit.parent_id) if hit.parent_id else None
+            else:
+                above = memories.leading_to([hit.passage_id]).tolist()
+                row = next((at for at in above if memories.granularities[at] in ("outline", "episode")), None)
+            return None if row is None else memory_hit(1, hit.score, memories.shown([row])[0])
+
+        return self._read(as_of, found)
+
+    def expand(
+        self, hit: Hit, query: str, k: int | None = None, as_of: str | date | datetime | None = None
+    ) -> list[Hit]:
+        """The parts of a memory that best match ``query``, best first; its passages where it has no finer parts.
+
+        Raises:
+            As :meth:`search`.
+        """
+        count = self._counted(k)
+        if not query.strip():
+            raise InvalidQuery("The query is empty.", "Ask something.")
+
+        def found(view: View) -> list[Hit]:
+            search = Search(view, self._asked(view, [query], CHANNELS), CHANNELS, count, None, self._recogniser)
+            return search.expand(0, hit, count, self._settings.retrieval.fusion)
 
         return self._read(as_of, found)
 
@@ -368,9 +408,12 @@ class MemoryClient:
         filters: Filters | None,
         channels: Sequence[str],
         vector: NDArray[np.float32] | None,
+        granularity: str = PASSAGE,
     ) -> list[Hit]:
         asked = self._asked(view, [query], channels, vector)
         found = Search(view, asked, channels, k, filters, self._recogniser)
+        if granularity != PASSAGE:
+            return found.rank_units(0, granularity, k, channels, self._settings.retrieval.fusion)
         return found.hits([found.rank(0, k, channels, self._settings.retrieval.fusion)])[0]
 
     def _counted(self, k: int | None) -> int:

@@ -7,8 +7,8 @@ to tell.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from graph.facts import QuestionFacts, best_pair, near_facts
 from graph.paths import EdgeKind, PathEdge, strongest_paths
 from retrieval.model import Hit
 from retrieval.recognition import sentence
+from retrieval.temporal import NO_TIME, TimeIntent
 
 PATHS = 3
 """Paths told of a passage."""
@@ -73,6 +74,39 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundMemory:
+    """A memory that leads to a passage."""
+
+    memory_id: str
+    granularity: str
+    text: str
+    score: float
+    """How it was found among those of its granularity, the best near 1."""
+    superseded: bool
+    """Whether another fact holds in its place by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What a question was taken to say."""
+
+    parts: tuple[str, ...] = ()
+    """What of it was searched for by itself, too."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """How far each granularity was trusted, by how sharply its similarities fall; they sum to 1."""
+    time: TimeIntent = NO_TIME
+    """What it says of time, its event's days included."""
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        time: dict[str, Any] = asdict(self.time)
+        for name in ("since", "until"):
+            time[name] = time[name].isoformat() if time[name] else None
+        time["words"] = list(self.time.words)
+        return {"parts": list(self.parts), "weights": dict(self.weights), "time": time}
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why one passage came."""
 
@@ -83,10 +117,16 @@ class Explanation:
     """Strongest first."""
     with_best: tuple[str, str] | None
     """A fact of the best passage and one of this, as sentences, that together come nearest to the question."""
+    memories: tuple[FoundMemory, ...] = ()
+    """The best memory of each granularity that leads to it, best first."""
 
     def as_record(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {**asdict(self), "hit": self.hit.as_record()}
+
+
+NOTHING_UNDERSTOOD = Understood()
+"""Of a question that is one part and says nothing of time, where there are no memories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +138,12 @@ class Explained:
     facts: tuple[LinkedFact, ...]
     """Facts near the question, nearest first."""
     hits: tuple[Explanation, ...]
+    understood: Understood = NOTHING_UNDERSTOOD
 
     def as_record(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
+            "understood": self.understood.as_record(),
             "entities": list(self.entities),
             "facts": [asdict(fact) for fact in self.facts],
             "hits": [item.as_record() for item in self.hits],
@@ -115,6 +157,8 @@ def explained(
     found: QuestionFacts | None,
     cut: float,
     reset: tuple[NDArray[np.int64], NDArray[np.float32]],
+    understood: Understood = NOTHING_UNDERSTOOD,
+    memories: Mapping[str, Sequence[FoundMemory]] | None = None,
 ) -> Explained:
     """The reasons of a ranking.
 
@@ -123,6 +167,7 @@ def explained(
         found: the question among the graph's facts.
         cut: facts below this share of the best one's score are not told.
         reset: nodes that the walk started from, and their shares.
+        memories: those that lead to each hit, by passage id.
     """
     facts: dict[int, LinkedFact] = {}
     if found is not None:
@@ -141,9 +186,11 @@ def explained(
         if found is not None and node >= 0 and node != nodes[0] >= 0:
             best = best_pair(graph, found.vector, nodes[0], node)
             pair = (sentence(graph, best[0]), sentence(graph, best[1])) if best else None
-        reasons.append(Explanation(hit, tuple(stated), paths, pair))
+        told = tuple((memories or {}).get(hit.passage_id, ()))
+        reasons.append(Explanation(hit, tuple(stated), paths, pair, told))
     names = graph.entity_table["name"]
-    return Explained(tuple(names[row] for row in linked.tolist()), tuple(facts.values()), tuple(reasons))
+    asked = tuple(names[row] for row in linked.tolist())
+    return Explained(asked, tuple(facts.values()), tuple(reasons), understood)
 
 
 def _on(graph: CompiledGraph, node: int, linked: NDArray[np.int64]) -> list[int]:

@@ -19,24 +19,24 @@ from graph.facts import QuestionFacts, link_facts
 from graph.linking import link_question
 from memory.embedding import EmbedderSpec
 from retrieval.coverage import coverage, stems
-from retrieval.explanation import Explained, explained
+from retrieval.explanation import Explained, FoundMemory, Understood, explained
 from retrieval.families import NO_FAMILIES, Shown, collapse
 from retrieval.fusion import NO_RESET, Reset, fuse
 from retrieval.layers import layered, piece_scores, timed, with_aspects
 from retrieval.memories import Memories, MemoryScores
-from retrieval.model import PASSAGE, Filters, FurtherSource, Hit, Location, Span
+from retrieval.model import CHANNELS, PASSAGE, Filters, FurtherSource, Hit, Location, Span
 from retrieval.recognition import Recogniser, RuleRecogniser
 from retrieval.scoring import base_scores, covered
 from retrieval.tables import Ranking, SearchedTable, Texts, where_clause
-from retrieval.temporal import TimeIntent, anchored, time_scores
-from retrieval.units import rank_units
+from retrieval.temporal import NO_TIME, TimeIntent, anchored, time_scores
+from retrieval.units import best_units, rank_units
 from warehouse.sections import FusionSettings
 from warehouse.settings import unknown_name
 from warehouse.snapshots import Manifest
 
 _BY_RULE = RuleRecogniser()
-NO_TIME = TimeIntent()
-"""Of a question that says nothing of time."""
+_TOLD_SCORE = 0.3
+"""A memory that was found less well than this explains nothing."""
 _EVENT_HITS = 3
 """Passages whose days are those of an event that a question names."""
 _NOTHING_LINKED = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
@@ -288,7 +288,40 @@ class Search:
         """A ranking of one of the queries with its reasons."""
         found = self.candidates[number]
         hits = self.hits([ranked])[0]
-        return explained(self._view.graph, hits, found.linked[0], found.facts, fusion.fact_cut, ranked.reset)
+        told = ranked.memories
+        understood = Understood(self._asked[number].parts, {} if told is None else told.weights, self._times[number])
+        leading = {} if told is None else self._leading(told, [hit.passage_id for hit in hits])
+        return explained(
+            self._view.graph,
+            hits,
+            found.linked[0],
+            found.facts,
+            fusion.fact_cut,
+            ranked.reset,
+            understood,
+            leading,
+        )
+
+    def _leading(self, told: MemoryScores, passages: Sequence[str]) -> dict[str, list[FoundMemory]]:
+        """The best memories that lead to each of these passages."""
+        memories = self._view.memories
+        assert memories is not None
+        best = best_units(memories, told, passages, _TOLD_SCORE)
+        rows = sorted({row for found in best.values() for row, _ in found})
+        shown = dict(zip(rows, memories.shown(rows), strict=True))
+        return {
+            key: [
+                FoundMemory(
+                    shown[row]["memory_id"],
+                    shown[row]["granularity"],
+                    shown[row]["text"],
+                    score,
+                    shown[row]["superseded_by"] is not None,
+                )
+                for row, score in found
+            ]
+            for key, found in best.items()
+        }
 
     def rank_units(
         self, number: int, granularity: str, k: int, channels: Sequence[str], fusion: FusionSettings
@@ -317,6 +350,27 @@ class Search:
         shown = memories.shown([row for row, _ in rows])
         return [
             memory_hit(place, score, row) for place, ((_, score), row) in enumerate(zip(rows, shown, strict=True), 1)
+        ]
+
+    def expand(self, number: int, hit: Hit, k: int, fusion: FusionSettings) -> list[Hit]:
+        """The parts of a memory that best match one of the queries, or its passages where it has no finer parts."""
+        memories = self._view.memories
+        row = memories.row(hit.memory_id) if memories is not None and hit.memory_id else None
+        if memories is None or row is None:
+            return []
+        parts = np.flatnonzero(memories.parents == row).tolist()
+        if not parts:
+            led = set(memories.led_to(row))
+            ranked = self.rank(number, self._view.full, CHANNELS, fusion)
+            kept = [item for item in ranked.shown if item.key in led][:k]
+            return self.hits([Ranked(tuple(kept), ranked.ranks)])[0]
+        found, _ = self._remembered(number, CHANNELS, fusion.model_copy(update={"left_out": (), "memory_weight": 1.0}))
+        assert found is not None
+        best = sorted(parts, key=lambda at: (-float(found.scores[at]), at))[:k]
+        shown = memories.shown(best)
+        return [
+            memory_hit(place, float(found.scores[at]), one)
+            for place, (at, one) in enumerate(zip(best, shown, strict=True), 1)
         ]
 
     def hits(self, ranked: Sequence[Ranked]) -> list[list[Hit]]:

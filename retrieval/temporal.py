@@ -72,6 +72,10 @@ class TimeIntent:
         return not (self.ranged or self.order or self.event)
 
 
+NO_TIME = TimeIntent()
+"""Of a question that says nothing of time."""
+
+
 def understand_time(question: str, on: date) -> TimeIntent:
     """What a question asked on a day says of time."""
     named = named_ranges(question, on)

@@ -10,7 +10,10 @@ from pipelines.cli.searching import print_hit
 
 if TYPE_CHECKING:
     from retrieval import MemoryClient
-    from retrieval.explanation import Explained, Explanation, LinkedFact, Path, Stop
+    from retrieval.explanation import Explained, Explanation, LinkedFact, Path, Stop, Understood
+
+_LONGEST = 160
+"""Characters of a memory that are shown."""
 
 
 def print_explained(reasons: Explained, client: MemoryClient, as_of: str | None) -> None:
@@ -24,6 +27,7 @@ def print_explained(reasons: Explained, client: MemoryClient, as_of: str | None)
     console.print(f"The question names: {escape(', '.join(reasons.entities)) or 'nothing that the graph has'}.")
     for fact in reasons.facts:
         console.print(f"  near it: {_fact(fact)} [dim]{fact.score:.2f}[/dim]")
+    _print_understood(reasons.understood)
     console.print()
     known = {item.hit.passage_id: item.hit.location.path for item in reasons.hits}
     stops = {
@@ -39,6 +43,29 @@ def print_explained(reasons: Explained, client: MemoryClient, as_of: str | None)
         _print_reasons(item, known)
 
 
+def _print_understood(understood: Understood) -> None:
+    """What the question was taken to say, a line each."""
+    from rich.markup import escape
+
+    console = out()
+    for part in understood.parts:
+        console.print(f"  a part of it: {escape(part)}")
+    time = understood.time
+    if time.ranged:
+        console.print(
+            f"  its time: {time.since or 'any'} to {time.until or 'any'} [dim]{escape(', '.join(time.words))}[/dim]"
+        )
+    if time.order:
+        console.print(f"  its order: the {time.order} first [dim]{escape(', '.join(time.words))}[/dim]")
+    if time.event:
+        console.print(f"  its event: {time.relation} {escape(time.event)}")
+    if time.asks_when:
+        console.print("  it asks when")
+    weights = sorted(understood.weights.items(), key=lambda item: (-item[1], item[0]))
+    if weights:
+        console.print("  granularities: " + ", ".join(f"{name} {weight:.0%}" for name, weight in weights))
+
+
 def _print_reasons(item: Explanation, known: Mapping[str, str]) -> None:
     from rich.markup import escape
 
@@ -49,7 +76,12 @@ def _print_reasons(item: Explanation, known: Mapping[str, str]) -> None:
         console.print(f"   with the first: {escape(item.with_best[0])}; {escape(item.with_best[1])}")
     for path in item.paths:
         console.print(f"   walk: {_path(path, known)} [dim]{path.share:.0%}[/dim]")
-    if item.facts or item.with_best or item.paths:
+    for memory in item.memories:
+        ended = " [yellow]superseded[/yellow]" if memory.superseded else ""
+        text = memory.text if len(memory.text) <= _LONGEST else f"{memory.text[: _LONGEST - 1]}…"
+        said = escape(" ".join(text.split()))
+        console.print(f"   {memory.granularity}: {said}{ended} [dim]{memory.score:.2f}[/dim]")
+    if item.facts or item.with_best or item.paths or item.memories:
         console.print()
 
 

@@ -41,6 +41,9 @@ def search(
     channel: Annotated[
         list[str] | None, typer.Option("--channel", help="dense, lexical or graph; by default all.")
     ] = None,
+    granularity: Annotated[
+        str, typer.Option("--granularity", "-g", help="passage, turn, fact, episode, summary, outline, core, ...")
+    ] = "passage",
     source: SourceFilter = None,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -63,12 +66,13 @@ def search(
             print_explained(reasons, client, as_of)
         return
     with client:
-        hits = client.search(query, k=k, channels=channel, filters=_filters(source, since, until), as_of=as_of)
+        filters = _filters(source, since, until)
+        hits = client.search(query, k, filters, channel, as_of, granularity=granularity)
     if as_json:
         print_json({"query": query, "hits": [hit.as_record() for hit in hits]})
         return
     if not hits:
-        out().print("No passage matches.")
+        out().print(f"No {granularity} matches.")
     for hit in hits:
         print_hit(hit)
 
