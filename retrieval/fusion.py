@@ -8,7 +8,8 @@ For the candidates of every channel, with settings in `code`:
    the `seed_passages` best of ``base``, in proportion to ``base ** 2``; its best passage is 1. Asked alone, it starts
    from the entities only, and finds nothing where there are none. Where the graph has facts, `fact_share` of the
    entities' part is on the ends of the facts nearest to the question (``graph.facts``), all where it names no entity.
-6. ``mixed = (1 − g) · base + g · graph``, ``g = `graph_weight` · trust(graph)``.
+6. ``mixed = (1 − g) · base + g · graph``, ``g = `graph_weight` · trust(graph)``. A question in `n` texts, itself and
+   its parts, has `graph_weight` and `hop_weight` over `n`: what it names in its parts needs no way to be found.
 7. ``score = mixed + hop_weight · hop``: one hop along shared entities (``graph.hop``) from the best of ``mixed``, times
    the relevance of where it leads, which is its cosine to the question over the best; its best passage is 1. Where
    the graph has facts, the relevance is the mean of that and of the cosine of the best pair of facts, one of each end
@@ -113,6 +114,12 @@ def fuse(
         score = np.where(inside, score, np.float32(0))
     order = best(score, k)
     return Fused(tuple(graph.passage_keys[node].decode() for node in order), score[order], ranks, reset)
+
+
+def shared_out(settings: FusionSettings, texts: int) -> FusionSettings:
+    """The settings for a question that is searched for in so many texts: step 6."""
+    shares = {"graph_weight": settings.graph_weight / texts, "hop_weight": settings.hop_weight / texts}
+    return settings if texts == 1 else settings.model_copy(update=shares)
 
 
 def starting_entities(

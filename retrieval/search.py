@@ -21,7 +21,7 @@ from memory.embedding import EmbedderSpec
 from retrieval.coverage import coverage, stems
 from retrieval.explanation import Explained, FoundMemory, Understood, explained
 from retrieval.families import NO_FAMILIES, Shown, collapse
-from retrieval.fusion import NO_RESET, Reset, fuse
+from retrieval.fusion import NO_RESET, Reset, fuse, shared_out
 from retrieval.layers import layered, piece_scores, timed, with_aspects
 from retrieval.memories import Memories, MemoryScores
 from retrieval.model import CHANNELS, PASSAGE, Filters, FurtherSource, Hit, Location, Span
@@ -200,6 +200,7 @@ class Search:
         searched = {name: rankings[name] for name in channels if name in rankings}
         use_graph = self._view.uses_graph(channels)
         wanted = k
+        fusion = shared_out(fusion, len(self._asked[number].texts))
         base, memories = self._base(number, channels, fusion)
         while True:
             fused = fuse(

@@ -221,12 +221,14 @@ class FusionSettings(Section):
         0.2, ge=0, le=1, description="Weight of the nearest sentence or turn of a passage, where these have vectors."
     )
     memory_weight: float = Field(
-        0.2, ge=0, le=1, description="Weight of the memories of all granularities that lead to a passage."
+        0.1, ge=0, le=1, description="Weight of the memories of all granularities that lead to a passage."
     )
     time_weight: float = Field(
         0.2, ge=0, le=1, description="How far dates count where a question says something of time."
     )
-    left_out: tuple[GranularityName, ...] = Field((), description="Granularities that no question is compared with.")
+    left_out: tuple[GranularityName, ...] = Field(
+        ("core",), description="Granularities that passages are not ranked by; they can be searched for all the same."
+    )
     hop_weight: float = Field(0.4, ge=0, description="Weight of one hop along shared entities.")
     hop_passages: int = Field(6, ge=1, description="Passages that the hop starts from.")
 
