@@ -106,6 +106,10 @@ _ORPHANS = {
         " WHERE m.parent_id IS NOT NULL"
     ),
     "interval without a memory": "SELECT memory_id FROM memory_validity ANTI JOIN memories USING (memory_id)",
+    "code without its memory": (
+        "SELECT row_id FROM codes ANTI JOIN memories ON row_id = memory_id AND codes.space = memories.space"
+    ),
+    "code of another codec": "SELECT row_id FROM codes ANTI JOIN banks USING (space, embedder, version)",
     "outline of no document": "SELECT document_id FROM outline_candidates ANTI JOIN documents USING (document_id)",
     "time of no document": "SELECT document_id FROM time_expressions ANTI JOIN documents USING (document_id)",
     "reply on nothing": (
@@ -174,6 +178,8 @@ def check_vectors(lake: Lake, candidate: Manifest) -> CheckResult:
     problems.extend(missing)
     for space, state in candidate.spaces.items():
         for kind, (table, version) in zip(KINDS, state.tables, strict=False):
+            if not kind.is_searched:
+                continue
             problems.extend(vector_problems(lake.layout, kind, space, table, version))
     return CheckResult("vectors", tuple(problems))
 

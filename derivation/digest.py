@@ -2,7 +2,8 @@
 
 Two lakes with equal digests hold the same documents, passages, vectors, mentions, families, strengths, index rows and
 graph, however they came by them. Left out is what tells when and how often, not what: times, attempts, Lance version
-numbers; and which memories are cold, since that changes with the hour. A vector is named by its text and embedder;
+numbers; which memories are cold, since that changes with the hour; and the compressed bank, whose codec is learnt in
+the order in which memories come, while scores are those of the originals. A vector is named by its text and embedder;
 ``verify`` compares its floats, since batches of another shape round otherwise.
 """
 
@@ -88,6 +89,8 @@ def canonical_rows(lake: Lake) -> Iterator[tuple[str, list[Any]]]:
         graphs = {space: layer_state(connection, space, GRAPH_STEP_NAME) or {} for space in lake.settings.spaces}
     for space in lake.settings.spaces:
         for kind in KINDS:
+            if not kind.is_searched:
+                continue
             searched = open_latest(lake.layout, space, kind.table(lake.embedder_spec.identity))
             for row in searched.search().select([kind.key, "row_hash"]).to_arrow().sort_by(kind.key).to_pylist():
                 yield f"searched {kind.name} of {space}", [row[kind.key], row["row_hash"]]

@@ -15,21 +15,30 @@ from derivation.runner import log_run
 from warehouse.database import Changes, Connection, bump_generation, generation
 from warehouse.delta import Step
 from warehouse.faults import reach
-from warehouse.searched import MEMORIES, PASSAGES, TableKind
+from warehouse.searched import BANK, MEMORIES, PASSAGES, TableKind
 from warehouse.vectors import open_latest, sync_table
 
 VECTORS_STEP_NAME = "vectors"
 MEMORY_VECTORS_STEP_NAME = "memory_vectors"
 
-TABLE_LAYERS: dict[str, TableKind] = {VECTORS_STEP_NAME: PASSAGES, MEMORY_VECTORS_STEP_NAME: MEMORIES}
+BANK_STEP_NAME = "bank"
+
+TABLE_LAYERS: dict[str, TableKind] = {
+    VECTORS_STEP_NAME: PASSAGES,
+    MEMORY_VECTORS_STEP_NAME: MEMORIES,
+    BANK_STEP_NAME: BANK,
+}
 """Step to the kind of table that it brings up to date."""
 
-_CODE_VERSIONS = {VECTORS_STEP_NAME: "2", MEMORY_VECTORS_STEP_NAME: "1"}
+_CODE_VERSIONS = {VECTORS_STEP_NAME: "2", MEMORY_VECTORS_STEP_NAME: "1", BANK_STEP_NAME: "1"}
 
 
 def table_step(lake: Lake, layer: str) -> Step:
     """Warehouse rows to a searched table."""
-    return Step(layer, _CODE_VERSIONS[layer], {"embedder": lake.embedder_spec.identity})
+    parameters: dict[str, Any] = {"embedder": lake.embedder_spec.identity}
+    if layer == BANK_STEP_NAME:
+        parameters |= lake.settings.bank.model_dump()
+    return Step(layer, _CODE_VERSIONS[layer], parameters)
 
 
 def refresh_tables(lake: Lake, space: str, rewrite: bool = False) -> list[StepReport]:

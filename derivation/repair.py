@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,12 +23,14 @@ from derivation.retention import DAMAGE, expire, sweep
 from derivation.settling import refresh_served
 from derivation.snapshot import CANDIDATE, publish_present
 from derivation.verification import computed_again, snapshot_problems
-from errors import MemlakeError, SnapshotError, WarehouseError
+from errors import BankError, MemlakeError, SnapshotError, WarehouseError
 from graph.compiled import CompiledGraph
+from memory.bank.storage import load_codec
 from warehouse.compaction import drop_table, tables
 from warehouse.database import bump_generation, registered
 from warehouse.faults import reach
 from warehouse.ids import text_id
+from warehouse.layout import LakeLayout
 from warehouse.searched import KINDS, PASSAGES
 from warehouse.snapshots import (
     Manifest,
@@ -42,10 +44,11 @@ from warehouse.snapshots import (
 )
 from warehouse.vectors import open_latest
 
-WAREHOUSE, VECTORS, GRAPHS, MANIFESTS, CURRENT, HISTORY = (
+WAREHOUSE, VECTORS, GRAPHS, BANKS, MANIFESTS, CURRENT, HISTORY = (
     "warehouse",
     "vectors",
     "graph",
+    "bank",
     "manifest",
     "CURRENT",
     "history",
@@ -88,7 +91,9 @@ def diagnose(lake: Lake) -> list[Damage]:
     found = list(_warehouse_damage(lake))
     found += _history_damage(lake)
     found += _table_damage(lake)
-    found += [Damage(GRAPHS, name, problem) for name in _graphs(lake) if (problem := _graph_problem(lake, name))]
+    for store, folder, problem_of in _FOLDERS:
+        names = _named(folder(lake.layout))
+        found += [Damage(store, name, problem) for name in names if (problem := problem_of(lake, name))]
     found += _snapshot_damage(lake)
     found += _current_damage(lake)
     return found
@@ -119,7 +124,7 @@ def repair(lake: Lake) -> RepairReport:
     done += _restore_manifests(lake, found)
     dropped = _drop_broken_tables(lake)
     done += [f"removed the table {name} of space {space}" for space, name in dropped]
-    done += [f"removed the graph {name}" for name in _drop_broken_graphs(lake)]
+    done += [f"removed the {store} {name}" for store, name in _drop_broken_folders(lake)]
     reach("repair.dropped")
     gone = _expire_unreadable(lake, dropped)
     done += _mend_current(lake)
@@ -175,8 +180,7 @@ def _table_damage(lake: Lake) -> Iterator[Damage]:
             yield Damage(VECTORS, f"{space}/{table}", problem)
 
 
-def _graphs(lake: Lake) -> list[str]:
-    folder = lake.layout.graphs
+def _named(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
 
 
@@ -187,6 +191,22 @@ def _graph_problem(lake: Lake, name: str) -> str | None:
     except SnapshotError as error:
         return error.message
     return f"The graph {lake.layout.graph(name)} is not what was written."
+
+
+def _bank_problem(lake: Lake, name: str) -> str | None:
+    try:
+        if load_codec(lake.layout.bank(name)).digest == name:
+            return None
+    except BankError as error:
+        return error.message
+    return f"The codec {lake.layout.bank(name)} is not what was written."
+
+
+_FOLDERS: tuple[tuple[str, Callable[[LakeLayout], Path], Callable[[Lake, str], str | None]], ...] = (
+    (GRAPHS, lambda layout: layout.graphs, _graph_problem),
+    (BANKS, lambda layout: layout.banks, _bank_problem),
+)
+"""Stores of folders that are named by their digest, and why one is damaged."""
 
 
 def _built_spaces(lake: Lake) -> list[str]:
@@ -213,7 +233,8 @@ def _snapshot_damage(lake: Lake) -> Iterator[Damage]:
         for problem in snapshot_problems(lake.layout, name):
             if "newer memlake" in problem:
                 raise SnapshotError(problem, "")
-            store = MANIFESTS if "manifest" in problem else GRAPHS if "graph" in problem.lower() else VECTORS
+            words = problem.lower()
+            store = next((item for item in (MANIFESTS, GRAPHS, BANKS) if item in words), VECTORS)
             yield Damage(store, name, problem)
 
 
@@ -316,10 +337,13 @@ def _named_tables(manifest: Manifest) -> set[tuple[str, str]]:
     return {(space, table) for space, state in manifest.spaces.items() for table, _ in state.tables}
 
 
-def _drop_broken_graphs(lake: Lake) -> list[str]:
-    broken = [name for name in _graphs(lake) if _graph_problem(lake, name)]
-    for name in broken:
-        shutil.rmtree(lake.layout.graph(name))
+def _drop_broken_folders(lake: Lake) -> list[tuple[str, str]]:
+    broken = []
+    for store, folder, problem_of in _FOLDERS:
+        for name in _named(folder(lake.layout)):
+            if problem_of(lake, name):
+                shutil.rmtree(folder(lake.layout) / name)
+                broken.append((store, name))
     return broken
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from derivation.bank import used_codecs
 from derivation.event_removal import sweep_events
 from derivation.graphs import GRAPH_STEP_NAME
 from derivation.lake import Lake, exclusive
@@ -49,6 +50,7 @@ class RetentionReport:
     tables: tuple[str, ...]
     """Lance tables of former embedders and spaces, removed whole."""
     graphs: int
+    """Compiled graphs, and codecs of the bank."""
     vectors: int
     """Vectors of embedders that nothing uses any more."""
     events: int
@@ -115,14 +117,14 @@ def sweep(lake: Lake) -> tuple[int, list[str], int, int]:
     """Remove what no kept snapshot and no present layer needs.
 
     Returns:
-        How many Lance versions, which Lance tables, how many graphs and how many vectors went.
+        How many Lance versions, which Lance tables, how many graphs and codecs, and how many vectors went.
     """
     layout = lake.layout
     kept = [read_manifest(layout, name) for name in list_ids(layout)]
     for name in set(read_expired(layout)) - {item.snapshot_id for item in kept}:
         layout.pin(name).unlink(missing_ok=True)
     versions, dropped = _sweep_tables(lake, kept)
-    graphs = _sweep_graphs(lake, kept)
+    graphs = _sweep_folders(lake, kept)
     vectors = _sweep_vectors(lake, kept)
     temporary = (*layout.root.glob(".*.tmp"), *layout.snapshots.glob(".*.tmp"), *interrupted_copies(layout))
     for leftover in temporary:
@@ -159,12 +161,15 @@ def _noted_versions(lake: Lake) -> dict[tuple[str, str], set[int]]:
     return {(space, state["table"]): {int(state["version"])} for space, state in states if state}
 
 
-def _sweep_graphs(lake: Lake, kept: Collection[Manifest]) -> int:
-    needed = {state.graph for item in kept for state in item.spaces.values()}
+def _sweep_folders(lake: Lake, kept: Collection[Manifest]) -> int:
+    """Remove graphs and codecs; digests of the ones and the others differ in length."""
+    needed = {digest for item in kept for state in item.spaces.values() for digest in (state.graph, state.bank)}
     with lake.warehouse.session("reading the layers") as connection:
         for space in lake.settings.spaces:
             needed.add((layer_state(connection, space, GRAPH_STEP_NAME) or {}).get("digest", ""))
-    gone = [path for path in _folders(lake.layout.graphs) if path.name not in needed]
+        needed |= used_codecs(connection)
+    folders = [*_folders(lake.layout.graphs), *_folders(lake.layout.banks)]
+    gone = [path for path in folders if path.name not in needed]
     for path in gone:
         shutil.rmtree(path)
     return len(gone)

@@ -27,6 +27,8 @@ _TABLES = (
 _OF_SPACES = (
     "embeddings",
     "piece_vectors",
+    "codes",
+    "banks",
     "memory_validity",
     "association_neighbours",
     "entities",

@@ -9,6 +9,7 @@ tell.
 from __future__ import annotations
 
 from derivation.association import associating, refresh_association
+from derivation.bank import refresh_bank
 from derivation.duplicates import refresh_duplicates
 from derivation.embeddings import missing_texts, refresh_embeddings, remove_unused
 from derivation.entities import refresh_entities
@@ -62,6 +63,8 @@ def refresh_served(lake: Lake, rewrite: bool = False) -> None:
         refresh_remembered(lake, space)
     for space in lake.settings.spaces:
         remove_unused(lake, space)
+        refresh_bank(lake, space, anew=rewrite)
+    for space in lake.settings.spaces:
         refresh_tables(lake, space, rewrite)
         refresh_graph(lake, space)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from derivation.bank import serving_codec
 from derivation.canary import accept, check_canary
 from derivation.checks import CheckResult
 from derivation.duplicates import duplicates_step
@@ -21,7 +22,14 @@ from derivation.facts import FACTS_STEP, VALIDITY_STEP
 from derivation.gate import GATE
 from derivation.graphs import GRAPH_STEP_NAME, graph_step
 from derivation.lake import Lake, exclusive
-from derivation.layers import MEMORY_VECTORS_STEP_NAME, TABLE_LAYERS, VECTORS_STEP_NAME, layer_state, table_step
+from derivation.layers import (
+    BANK_STEP_NAME,
+    MEMORY_VECTORS_STEP_NAME,
+    TABLE_LAYERS,
+    VECTORS_STEP_NAME,
+    layer_state,
+    table_step,
+)
 from derivation.passages import Passages
 from derivation.phrases import phrases_step
 from derivation.resolution import resolution_step
@@ -85,7 +93,7 @@ def make_candidate(lake: Lake) -> Manifest:
     parent = current_manifest(lake.layout) if current_id(lake.layout) else None
     created_at = datetime.now(UTC)
     with lake.warehouse.session("pinning a snapshot") as connection:
-        spaces = {space: _space_state(connection, space) for space in lake.settings.spaces}
+        spaces = {space: _space_state(connection, lake, space) for space in lake.settings.spaces}
         embedder = asdict(lake.embedder_spec)
         if parent and (parent.spaces, parent.embedder) == (spaces, embedder):
             manifest = parent
@@ -147,7 +155,7 @@ def _content(spaces: Mapping[str, SpaceState]) -> dict[str, str]:
 def present_state(lake: Lake) -> Manifest:
     """What the layers hold now, as a manifest that is written nowhere."""
     with lake.warehouse.session("reading the layers") as connection:
-        spaces = {space: _space_state(connection, space) for space in lake.settings.spaces}
+        spaces = {space: _space_state(connection, lake, space) for space in lake.settings.spaces}
     return Manifest(
         snapshot_id="present",
         as_of=lake.now,
@@ -317,10 +325,11 @@ def _recipe_id(lake: Lake) -> str:
     return content_id("recipe", json.dumps(recipe(lake), sort_keys=True), *lake.settings.spaces)
 
 
-def _space_state(connection: Connection, space: str) -> SpaceState:
+def _space_state(connection: Connection, lake: Lake, space: str) -> SpaceState:
     vectors = layer_state(connection, space, VECTORS_STEP_NAME)
     memories = layer_state(connection, space, MEMORY_VECTORS_STEP_NAME)
     graph = layer_state(connection, space, GRAPH_STEP_NAME)
+    bank = layer_state(connection, space, BANK_STEP_NAME) or {}
     if vectors is None or memories is None or graph is None:
         raise SnapshotError(f"The layers of space '{space}' were never built.", "Run: memlake build")
     row = connection.execute("SELECT count(*) FROM documents WHERE space = $space", {"space": space}).fetchone()
@@ -337,4 +346,7 @@ def _space_state(connection: Connection, space: str) -> SpaceState:
         memories_table=memories["table"],
         memories_version=memories["version"],
         memories=memories["rows"],
+        bank_table=bank.get("table", ""),
+        bank_version=bank.get("version", 0),
+        bank=serving_codec(connection, space, lake.embedder_spec.identity) if bank.get("rows") else "",
     )

@@ -46,11 +46,12 @@ def maintain_table(lake: Lake, space: str, layer: str = VECTORS_STEP_NAME) -> Co
         reasons.append(f"{health.fragments} fragments")
     if health.deleted_rows > settings.deleted_share * (health.rows + health.deleted_rows):
         reasons.append(f"{health.deleted_rows} deleted rows")
-    if health.unindexed_rows != 0:
+    kind = TABLE_LAYERS[layer]
+    if health.unindexed_rows != 0 and kind.is_searched:
         reasons.append(f"{max(health.unindexed_rows, 0) or 'all'} rows unindexed")
     after = health
     if reasons:
-        compact_table(lake.layout, space, health.table)
+        compact_table(lake.layout, space, health.table, kind.is_searched)
         note_version(lake, space, layer)
         after = measure_table(lake, space, layer) or health
     return _noted(lake, Compaction(store, health.bytes, after.bytes, tuple(reasons), health, after), health.rows)

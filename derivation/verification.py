@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from derivation.association import associating, every_association
+from derivation.bank import code_problems
 from derivation.checks import CHECKS
 from derivation.digest import lake_digest
 from derivation.duplicates import clustered
@@ -35,6 +36,7 @@ from derivation.resolution import every_neighbour, resolved
 from derivation.runner import Derivation
 from derivation.snapshot import present_state
 from errors import MemlakeError
+from memory.bank.storage import load_codec
 from memory.conversations.periods import LEVELS
 from memory.duplicates import bands, compare, prepare
 from memory.segmentation import contextual_text
@@ -55,6 +57,7 @@ AREAS = {
     "reinforcement": "clients' files read again, as far as they were, and summed up again",
     "duplicates": "signed, measured and clustered again",
     "vectors": "every Lance row against the warehouse, the full-text index against the rows",
+    "bank": "every code against its vector, encoded again by the codec that serves",
     "graph": "compiled again, and the files against their digest",
     "snapshots": "every kept snapshot opened",
     "model": "a sample of texts embedded again",
@@ -126,6 +129,7 @@ def verify(lake: Lake, embedded_again: int = 0) -> Verification:
         ("reinforcement", _reinforcement),
         ("duplicates", _duplicates),
         ("vectors", _vectors),
+        ("bank", _bank),
         ("graph", _graph),
         ("snapshots", _snapshots),
     ):
@@ -299,10 +303,12 @@ def _table_problems(kind: TableKind, wanted: pl.DataFrame, held: pa.Table, store
             if column != "vector":
                 pairs = zip(keys, held[column].to_pylist(), stored[column].to_pylist(), strict=True)
                 problems += [f"{key}: {column} is {have!r}, not {want!r}" for key, have, want in pairs if have != want]
+        if not kind.is_searched:
+            return problems
         have, want = (_matrix(item["vector"].combine_chunks()) for item in (held, stored))
         bad = np.flatnonzero(np.any(have != want, axis=1)).tolist() if len(have) else []
         problems += [f"{keys[row]}: its vector is not the one that was computed" for row in bad]
-    if left != 0:
+    if left != 0 and kind.is_searched:
         problems.append(f"the full-text index of the {kind.name} does not cover {left if left > 0 else 'any'} rows")
     return problems
 
@@ -328,6 +334,11 @@ def _graph(lake: Lake) -> _Look:
         yield compiled.passages + compiled.entities + compiled.edges, problems
 
 
+def _bank(lake: Lake) -> _Look:
+    for space in lake.settings.spaces:
+        yield code_problems(lake, space)
+
+
 def _snapshots(lake: Lake) -> _Look:
     current_manifest(lake.layout)
     read_expired(lake.layout)
@@ -350,6 +361,8 @@ def _pins(layout: LakeLayout, manifest: Manifest) -> Iterator[str]:
         try:
             held = [open_version(layout, space, *pinned).search().to_arrow().num_rows for pinned in state.tables]
             graph = CompiledGraph.load(layout.graph(state.graph))
+            if state.bank and load_codec(layout.bank(state.bank)).digest != state.bank:
+                yield f"{manifest.snapshot_id}, space {space}: the codec of the bank is not what was written"
         except (MemlakeError, RuntimeError, OSError) as error:
             yield f"{manifest.snapshot_id}, space {space}: {error}"
             continue

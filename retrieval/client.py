@@ -23,6 +23,7 @@ from graph.knowledge import KnowledgeGraph
 from memory.embedding import Embedder, open_embedder
 from retrieval.answers import Answerer, Encode, open_answerer
 from retrieval.aspects import aspects
+from retrieval.bank import open_bank
 from retrieval.explanation import Explained
 from retrieval.knowledge import PASSAGE_COLUMNS as KNOWLEDGE_COLUMNS
 from retrieval.knowledge import knowledge_of
@@ -502,7 +503,8 @@ class MemoryClient:
         if not state.memories:
             return None
         name, version = state.memories_table, state.memories_version
-        return Memories(SearchedTable(self._layout, self._space, name, version, MEMORIES.key))
+        table = SearchedTable(self._layout, self._space, name, version, MEMORIES.key)
+        return Memories(table, open_bank(self._layout, self._space, state))
 
     def _stamp(self) -> tuple[int, int] | None:
         """Changes whenever ``CURRENT`` is swapped: every swap is a new file."""

@@ -1,8 +1,9 @@
 """The memories of one space of one snapshot, opened for search.
 
 What ranking needs of every memory (its vector, the passages that it leads to, its days) is read once and stays in
-memory; texts are read for what is shown. Where the vectors would be too many, a bank of codes stands for them
-(``retrieval.bank``).
+memory; texts are read for what is shown. Of memories that are in the compressed bank the code is kept in place of the
+vector (``retrieval.bank``): the codes nearest to a question are compared with it by the originals, which are read then,
+and the others count as not found.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from graph.compiled import SUPERSEDED_WEIGHT
+from retrieval.bank import MemoryBank
 from retrieval.granularity import granularity_weights
 from retrieval.scoring import Scores, scaled, trust
 from retrieval.tables import SearchedTable
@@ -28,7 +31,6 @@ _COLUMNS = [
     "parent_id",
     "since",
     "until",
-    "vector",
 ]
 _SHOWN = [
     "memory_id",
@@ -54,6 +56,9 @@ _SHOWN = [
 
 Floats = NDArray[np.float32]
 
+_NOT_FOUND = -np.inf
+"""Similarity of a memory whose original is not looked at."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemoryScores:
@@ -68,8 +73,12 @@ class MemoryScores:
 class Memories:
     """Every memory of one space of one snapshot."""
 
-    def __init__(self, table: SearchedTable) -> None:
-        """Reads what ranking needs; raises SnapshotError where the table is gone."""
+    def __init__(self, table: SearchedTable, bank: MemoryBank | None = None) -> None:
+        """Reads what ranking needs; raises SnapshotError where the table is gone.
+
+        Args:
+            bank: codes that stand for the vectors of some of the memories, or of all.
+        """
         rows = table.everything(_COLUMNS).sort_by("memory_id")
         self._table = table
         self.ids: list[str] = rows["memory_id"].to_pylist()
@@ -80,8 +89,16 @@ class Memories:
         parents = [self._rows.get(key, -1) if key else -1 for key in rows["parent_id"].to_pylist()]
         self.parents: NDArray[np.int64] = np.array(parents, dtype=np.int64)
         """The row of the memory that each is a part of; -1 where there is none."""
-        flat = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False) if self.ids else np.empty(0)
-        self.vectors: Floats = flat.astype(np.float32).reshape(len(self.ids), -1)
+        self._bank: MemoryBank | None = None
+        self._coded: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._at = self._coded
+        if bank is not None:
+            self._bank, self._coded = bank.of(self.ids)
+            at = table.row_ids()
+            self._at = np.array([at[key] for key in self._bank.ids], dtype=np.int64)
+        self._exact: NDArray[np.int64] = np.setdiff1d(np.arange(len(self.ids)), self._coded)
+        """Rows whose vectors are in memory."""
+        self._vectors: Floats = self._read_vectors()
         led: list[list[str]] = rows["passage_ids"].to_pylist()
         self.passages: list[str] = sorted({key for keys in led for key in keys})
         place = {key: at for at, key in enumerate(self.passages)}
@@ -95,6 +112,11 @@ class Memories:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def resident_bytes(self) -> int:
+        """Memory that vectors and codes take; what else ranking needs of a memory is left out."""
+        return self._vectors.nbytes + self._at.nbytes + (self._bank.codes.array.nbytes if self._bank else 0)
 
     def lexical(self, texts: Sequence[str], limit: int) -> list[dict[str, float]]:
         """Memory id to BM25 score of the best memories for each text, of whatever granularity."""
@@ -116,7 +138,7 @@ class Memories:
             lexical: memory id to BM25 score, for each text; empty to leave that channel out.
             full: how many candidates fill a channel's list.
         """
-        similar = None if vectors is None else vectors @ self.vectors.T
+        similar = None if vectors is None else self._similar(vectors, wanted, full)
         scores = np.zeros(len(self), dtype=np.float32)
         told: dict[str, Floats] = {}
         for name in self.names:
@@ -128,7 +150,7 @@ class Memories:
                 dense = None if similar is None else similar[text, mine]
                 words = self._laid(lexical[text], mine) if lexical else None
                 if text == 0:
-                    told[name] = dense if dense is not None else np.sort(words)[::-1] if words is not None else best
+                    told[name] = _told(dense, words, best)
                 np.maximum(best, _scored(dense, words, settings, full), out=best)
             scores[mine] = best * self._standing[mine]
         return MemoryScores(scores, granularity_weights(told) if told else {})
@@ -178,6 +200,36 @@ class Memories:
         """Where a memory is; ``None`` where the snapshot has none of that id."""
         return self._rows.get(memory_id)
 
+    def _read_vectors(self) -> Floats:
+        """Of the rows that have no code, ``(exact, dimensions)``."""
+        if not len(self._exact):
+            return np.empty((0, 0), dtype=np.float32)
+        if self._bank is None:
+            rows = self._table.everything(["memory_id", "vector"])
+        else:
+            rows = self._table.kept({self.ids[row] for row in self._exact.tolist()}, ["vector"])
+        return _matrix(rows.sort_by("memory_id"))
+
+    def _similar(self, vectors: Floats, wanted: Sequence[str], full: int) -> Floats:
+        """Cosine of each memory to each text, ``(texts, memories)``; of coded ones, of the nearest by code only."""
+        if self._bank is None:
+            exact: Floats = vectors @ self._vectors.T
+            return exact
+        similar = np.full((len(vectors), len(self)), _NOT_FOUND, dtype=np.float32)
+        if len(self._exact):
+            similar[:, self._exact] = vectors @ self._vectors.T
+        coded = self.granularities[self._coded]
+        nearest = [
+            self._bank.candidates(vectors, full, coded == name)
+            for name in self.names
+            if name in wanted and name in coded
+        ]
+        if nearest:
+            places = np.concatenate(nearest)
+            found = self._table.taken(self._at[places].tolist(), ["vector"])
+            similar[:, [self._rows[key] for key in found["memory_id"].to_pylist()]] = vectors @ _matrix(found).T
+        return similar
+
     def _laid(self, found: Mapping[str, float], mine: NDArray[np.int64]) -> Floats:
         laid = np.zeros(len(self), dtype=np.float32)
         rows = [(self._rows[key], score) for key, score in found.items() if key in self._rows]
@@ -187,13 +239,30 @@ class Memories:
         return laid[mine]
 
 
+def _told(dense: Floats | None, words: Floats | None, nothing: Floats) -> Floats:
+    """The scores that tell the router how sharply a granularity answers."""
+    if dense is not None:
+        return dense[dense > _NOT_FOUND]
+    return nothing if words is None else np.sort(words)[::-1]
+
+
+def _matrix(rows: pa.Table) -> Floats:
+    """The vectors of these rows, ``(rows, dimensions)``."""
+    flat: Floats = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+    return flat.reshape(rows.num_rows, -1)
+
+
 def _scored(dense: Floats | None, words: Floats | None, settings: FusionSettings, full: int) -> Scores:
     """Steps 1 to 3 of ``retrieval.scoring`` over all memories of a granularity."""
     shares: list[tuple[Floats, float]] = []
     for scores, weight in ((dense, settings.dense_weight), (words, settings.lexical_weight)):
         if scores is None or not len(scores):
             continue
-        kept = np.argsort(-scores, kind="stable")[:full] if scores is dense else np.flatnonzero(scores > 0)
+        if scores is dense:
+            kept = np.argsort(-scores, kind="stable")[:full]
+            kept = kept[scores[kept] > _NOT_FOUND]
+        else:
+            kept = np.flatnonzero(scores > 0)
         if not len(kept):
             continue
         one = np.zeros(len(scores), dtype=np.float32)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Sequence, Set
 from contextvars import Context
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -192,6 +192,30 @@ class SearchedTable:
         """Some columns of every row."""
         table: pa.Table = self._run(self._table.query().select(list(columns)).to_arrow())
         return table
+
+    def row_ids(self) -> dict[str, int]:
+        """Where this version has each row, by its key; :meth:`taken` reads by it without a search."""
+        rows = self._run(self._table.query().with_row_id().select([self._key]).to_arrow())
+        return dict(zip(rows[self._key].to_pylist(), rows["_rowid"].to_pylist(), strict=True))
+
+    def taken(self, row_ids: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """Some columns of these rows, and their keys; in any order."""
+        query = self._table.take_row_ids(list(row_ids)).select([self._key, *columns])
+        table: pa.Table = self._run(query.to_arrow())
+        return table
+
+    def kept(self, ids: Set[str], columns: Sequence[str]) -> pa.Table:
+        """The same for very many rows, named by their keys: all are read, a batch at a time, and the others let go."""
+
+        async def read() -> pa.Table:
+            batches = await self._table.query().select([self._key, *columns]).to_batches()
+            found = []
+            async for batch in batches:
+                wanted = [key in ids for key in batch[self._key].to_pylist()]
+                found.append(pa.Table.from_batches([batch.filter(pa.array(wanted, pa.bool_()))]))
+            return pa.concat_tables(found) if found else batches.schema.empty_table()
+
+        return self._run(read())
 
     def lexical(self, texts: Sequence[str], limit: int) -> list[Ranking]:
         """The best rows for each text by full-text search."""

@@ -98,13 +98,14 @@ def measure(layout: LakeLayout, space: str, name: str, pinned: Collection[int]) 
     )
 
 
-def compact_table(layout: LakeLayout, space: str, name: str) -> None:
-    """Merge small files, leave deleted rows behind, index every row; a new version, the older ones stay."""
+def compact_table(layout: LakeLayout, space: str, name: str, is_searched: bool = True) -> None:
+    """Merge small files, leave deleted rows behind, index the rows that are searched; the older versions stay."""
     table = open_latest(layout, space, name)
     try:
         merge_fragments(table)
         reach("compaction.merged")
-        index_text(table, anew=True)
+        if is_searched:
+            index_text(table, anew=True)
     except (RuntimeError, OSError) as error:
         if is_disk_full(error):
             raise storage_full(layout) from error

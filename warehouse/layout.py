@@ -33,6 +33,10 @@ class LakeLayout:
         return self.root / "graphs"
 
     @property
+    def banks(self) -> Path:
+        return self.root / "banks"
+
+    @property
     def snapshots(self) -> Path:
         return self.root / "snapshots"
 
@@ -66,6 +70,9 @@ class LakeLayout:
 
     def graph(self, digest: str) -> Path:
         return self.graphs / digest
+
+    def bank(self, digest: str) -> Path:
+        return self.banks / digest
 
     def manifest(self, snapshot_id: str) -> Path:
         return self.snapshots / f"{snapshot_id}.json"

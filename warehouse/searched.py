@@ -1,4 +1,4 @@
-"""What the searched Lance tables hold: one kind of table for passages, one for the memories of every granularity.
+"""What the Lance tables hold: passages, the memories of every granularity, and the codes of the compressed bank.
 
 A kind says how a table is named, which columns it has, and by which SQL its rows follow from the warehouse. How a table
 is brought up to date, compacted or pinned is the same for all of them (``warehouse.vectors``).
@@ -33,6 +33,8 @@ class TableKind:
     """SQL: the key and ``row_hash`` of what the table of a space should hold, given ``$space`` and ``$embedder``."""
     rows: str
     """SQL: the rows of the keys in ``wanted_frame``, in their order, with ``search_text``, given ``$embedder``."""
+    is_searched: bool = True
+    """Whether its rows have a text and a vector, and a full-text index; the codes of the bank have none of these."""
 
     @property
     def row(self) -> str:
@@ -44,14 +46,14 @@ class TableKind:
         return f"{self.name}-{embedder}"
 
     def schema(self, dimensions: int) -> pa.Schema:
-        """Everything that a retriever filters on or shows, and the vector."""
+        """Everything that a retriever filters on or shows, and the vector where rows are searched by it."""
+        searched = [_text(FTS_COLUMN), pa.field("vector", pa.list_(pa.float32(), dimensions), nullable=False)]
         return pa.schema(
             [
                 pa.field(self.key, pa.string(), nullable=False),
                 pa.field("row_hash", pa.string(), nullable=False),
                 *self.columns,
-                _text(FTS_COLUMN),
-                pa.field("vector", pa.list_(pa.float32(), dimensions), nullable=False),
+                *(searched if self.is_searched else ()),
             ]
         )
 
@@ -210,5 +212,23 @@ ORDER BY m.memory_id
 """,
 )
 
-KINDS = (PASSAGES, MEMORIES)
-"""Every kind of searched table that a lake has, in each space."""
+BANK = TableKind(
+    name="bank",
+    key="row_id",
+    columns=(
+        _word("version"),
+        pa.field("code", pa.binary(), nullable=False),
+    ),
+    wanted="""
+SELECT row_id, md5(concat_ws(chr(31), version, md5(code))) AS row_hash FROM codes
+WHERE space = $space AND embedder = $embedder
+""",
+    rows="""
+SELECT c.row_id, w.row_hash, c.version, c.code FROM wanted_frame w
+JOIN codes c ON c.row_id = w.row_id AND c.embedder = $embedder ORDER BY c.row_id
+""",
+    is_searched=False,
+)
+
+KINDS = (PASSAGES, MEMORIES, BANK)
+"""Every kind of table that a lake has, in each space."""

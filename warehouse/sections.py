@@ -300,6 +300,18 @@ class ForgettingSettings(Section):
     schedule: str = Field("30 2 * * *", description="Cron expression of the job that reads the events.")
 
 
+class BankSettings(Section):
+    """The compressed bank: short codes that stand for the vectors of memories in a client's memory (docs/bank.md)."""
+
+    of: Literal["cold", "all", "none"] = Field(
+        "cold", description="Memories that it holds: those that have faded, all (only codes stay resident), or none."
+    )
+    bytes: int = Field(64, ge=1, le=1024, description="Length of a code; no more than the vectors have dimensions.")
+    least: int = Field(
+        2000, ge=2, description="Memories of a space below which nothing is learnt, and all vectors stay resident."
+    )
+
+
 class UpkeepSettings(Section):
     """When `memlake maintain` compacts a store; each threshold is measured on the store itself."""
 

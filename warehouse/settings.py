@@ -19,6 +19,7 @@ from pydantic_settings import SettingsError as UnreadableSetting
 from errors import SettingsError, UnknownName
 from warehouse.sections import (
     AnswerSettings,
+    BankSettings,
     BudgetSettings,
     DagsterSettings,
     EmbeddingSettings,
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
     events: EventsSettings = Field(default_factory=EventsSettings)
     forgetting: ForgettingSettings = Field(default_factory=ForgettingSettings)
+    bank: BankSettings = Field(default_factory=BankSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     upkeep: UpkeepSettings = Field(default_factory=UpkeepSettings)
     answer: AnswerSettings = Field(default_factory=AnswerSettings)

@@ -35,7 +35,10 @@ class SpaceState:
     graph: str
     """Digest of the compiled graph, the name of its folder."""
     digest: str
-    """Of every row of the tables and the graph: equal digests answer alike."""
+    """Of every row of the searched tables and the graph: equal digests answer alike.
+
+    The bank is no part of it: it tells which originals are compared with a question, and these decide.
+    """
     documents: int
     passages: int
     entities: int
@@ -44,12 +47,18 @@ class SpaceState:
     """Name of the Lance table of memories; empty in a snapshot of before there were any."""
     memories_version: int = 0
     memories: int = 0
+    bank_table: str = ""
+    """Name of the Lance table of codes; empty in a snapshot of before there were any."""
+    bank_version: int = 0
+    bank: str = ""
+    """Digest of the codec that wrote the codes, the name of its folder; empty where no memory is coded."""
 
     @property
     def tables(self) -> tuple[tuple[str, int], ...]:
         """Every Lance table that it pins, with its version."""
         memories = ((self.memories_table, self.memories_version),) if self.memories_table else ()
-        return ((self.table, self.version), *memories)
+        bank = ((self.bank_table, self.bank_version),) if self.bank_table else ()
+        return ((self.table, self.version), *memories, *bank)
 
 
 @dataclass(frozen=True, slots=True)

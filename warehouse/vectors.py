@@ -1,4 +1,4 @@
-"""The Lance tables that are searched: one database a space, one table of each kind an embedder.
+"""The Lance tables: one database a space, one table of each kind an embedder.
 
 A table is derived: ``sync_table`` compares it, row by row, with what the warehouse says (``warehouse.searched``), and
 commits the difference at once. It asks the table itself what it holds and keeps no notes of its own, so that a crash
@@ -68,7 +68,7 @@ def sync_table(
     on_progress: Callable[[int], None] = lambda rows: None,
     rewrite: bool = False,
 ) -> SyncReport:
-    """Make a space's table hold exactly what the warehouse says, in one commit, and index it.
+    """Make a space's table hold exactly what the warehouse says, in one commit, and index its texts if it has any.
 
     Args:
         rewrite: write every row anew, so that no file of the new version holds a deleted one.
@@ -111,7 +111,8 @@ def sync_table(
         if changed and fragments(table) > _MAX_FRAGMENTS:
             merge_fragments(table)
             reach("vectors.compacted")
-        index_text(table, anew=changed)
+        if kind.is_searched:
+            index_text(table, anew=changed)
         reach("vectors.indexed")
     except (RuntimeError, OSError) as error:
         if is_disk_full(error):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -25,8 +26,11 @@ _META = "codec.json"
 _CODES = "codes.npy"
 
 
-def save_codec(codec: Codec, folder: Path) -> None:
-    """Write the codec to ``folder``, replacing what is there; a saved one goes on learning like the original."""
+def save_codec(codec: Codec, folder: Path, before_rename: Callable[[], None] = lambda: None) -> None:
+    """Write the codec to ``folder``, replacing what is there; a saved one goes on learning like the original.
+
+    ``before_rename`` is called when all is on the disk under a temporary name.
+    """
     values, arrays = codec.state()
     meta = {"format": FORMAT, "kind": codec.kind, "digest": codec.digest, "values": values, "arrays": sorted(arrays)}
     fresh = folder.with_name(f".{folder.name}-{uuid4().hex}")
@@ -34,6 +38,7 @@ def save_codec(codec: Codec, folder: Path) -> None:
     for name, array in arrays.items():
         np.save(fresh / f"{name}.npy", array, allow_pickle=False)
     (fresh / _META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    before_rename()
     if folder.exists():
         shutil.rmtree(folder)
     fresh.replace(folder)
