@@ -4,8 +4,9 @@ from typing import Any
 
 import dagster as dg
 
+from assets.memories import memories
 from assets.passages import passages
-from assets.reporting import WAREHOUSE_POOL, layer_result, raises_failures
+from assets.reporting import ON_NEW_DATA, WAREHOUSE_POOL, layer_result, raises_failures
 from derivation.event_files import read_events
 from derivation.event_status import read_event_status
 from derivation.lake import Lake
@@ -14,7 +15,14 @@ from memory.forgetting import CODE_VERSION
 from warehouse.delta import Scope
 
 
-@dg.asset(deps=[passages], group_name="derive", kinds={"duckdb"}, pool=WAREHOUSE_POOL, code_version=CODE_VERSION)
+@dg.asset(
+    deps=[passages, memories],
+    group_name="derive",
+    kinds={"duckdb"},
+    pool=WAREHOUSE_POOL,
+    code_version=CODE_VERSION,
+    automation_condition=ON_NEW_DATA,
+)
 @raises_failures
 def reinforcement(lake: dg.ResourceParam[Lake]) -> dg.MaterializeResult[Any]:
     """One row a passage or memory that clients returned, cited, confirmed or rejected; and which ones are cold."""

@@ -14,6 +14,7 @@ from derivation.lake import Lake
 from derivation.progress import StepReport
 from errors import MemlakeError, Transient
 from warehouse.compaction import Compaction
+from warehouse.database import Connection
 from warehouse.delta import Scope
 from warehouse.files import size_of
 from warehouse.sections import SourceSettings
@@ -47,10 +48,15 @@ Dagster's own ``eager()`` waits until every partition of the upstream exists, wh
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_MEMORY = (
+    "concat_ws(chr(31), memory_id, text_hash, text, ordinal, coalesce(parent_id, ''), speaker, subject, attribute,"
+    " coalesce(CAST(since AS VARCHAR), ''), coalesce(CAST(until AS VARCHAR), ''))"
+)
 _VERSIONED = {
     "documents": ("revisions", "document_id || content_hash"),
     "passages": ("passages", "passage_id || revision_id || char_start || text_hash"),
     "embeddings": ("passages", "text_hash"),
+    "memories": ("memories", _MEMORY),
     "mentions": ("mentions", "passage_id || entity_id || char_start || char_end"),
     "duplicates": ("families", "passage_id || representative || kind"),
     "entities": ("entities", "entity_id || name || passages"),
@@ -58,9 +64,26 @@ _VERSIONED = {
     "phrases": ("phrases", "owner_id || text_hash"),
     "resolutions": ("entity_links", "left_id || right_id || verdict || method || score"),
     "reinforcement": ("reinforcement", "target_id || strength || coalesce(CAST(recalled_at AS VARCHAR), '')"),
+    "periods": ("memories", _MEMORY),
+    "memory_validity": (
+        "memory_validity",
+        "memory_id || valid_from || coalesce(CAST(valid_until AS VARCHAR), '') || coalesce(superseded_by, '')",
+    ),
+    "memory_embeddings": ("memories", "text_hash"),
+    "associations": ("association_neighbours", "memory_id || neighbour_id || embedder || linked"),
     "validity": ("validity", "fact_id || valid_from || coalesce(superseded_by, '')"),
 }
 """Table and content of a row, for each layer that lives in the warehouse."""
+
+_ONLY = {"memories": "granularity <> 'period'", "periods": "granularity = 'period'"}
+"""Which rows are a layer's, where two share a table."""
+
+_SPANS = ("memory_spans", "memory_id || document_id || revision_id || char_start || char_end")
+_FURTHER = {
+    "memories": (*_SPANS, "owner_id <> ''"),
+    "periods": (*_SPANS, "owner_id = ''"),
+}
+"""Another table with rows of a layer: what follows from it follows from these, too."""
 
 
 def raises_failures(function: Callable[P, R]) -> Callable[P, R]:
@@ -142,17 +165,25 @@ def compaction_metadata(done: Compaction) -> dict[str, Any]:
 
 def _content_version(lake: Lake, layer: str, scopes: Sequence[Scope]) -> tuple[int, str]:
     """Row count and an order-free hash of the rows of ``scopes``."""
-    table, content = _VERSIONED[layer]
+    counted = (*_VERSIONED[layer], _ONLY.get(layer, "true"))
+    further = [_FURTHER[layer]] if layer in _FURTHER else []
     count, total = 0, 0
     with lake.warehouse.session(f"hashing {layer}") as connection:
         for scope in scopes:
-            where = "space = $space AND source = $source" if scope.source else "space = $space"
-            parameters = {"space": scope.space, **({"source": scope.source} if scope.source else {})}
-            row = connection.execute(
-                f"SELECT count(*), coalesce(bit_xor(md5_number_lower({content})), 0) FROM {table} WHERE {where}",
-                parameters,
-            ).fetchone()
-            assert row is not None
-            count += int(row[0])
-            total ^= int(row[1])
+            rows, value = _hashed(connection, scope, *counted)
+            count += rows
+            total ^= value
+            for table, content, only in further:
+                total ^= _hashed(connection, scope, table, content, only)[1]
     return count, f"{count}-{total:016x}"
+
+
+def _hashed(connection: Connection, scope: Scope, table: str, content: str, only: str) -> tuple[int, int]:
+    """How many rows of a table are of ``scope``, and an order-free hash of them."""
+    where = "space = $space AND source = $source" if scope.source else "space = $space"
+    row = connection.execute(
+        f"SELECT count(*), coalesce(bit_xor(md5_number_lower({content})), 0) FROM {table} WHERE {where} AND {only}",
+        {"space": scope.space, **({"source": scope.source} if scope.source else {})},
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])

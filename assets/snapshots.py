@@ -5,10 +5,11 @@ from typing import Any
 
 import dagster as dg
 
-from assets.compaction import compact_vectors_assets
+from assets.compaction import compaction_assets
 from assets.graph import knowledge_graph
+from assets.remembered import associations
 from assets.reporting import ON_NEW_DATA, WAREHOUSE_POOL, outside_dagster, raises_failures
-from assets.vectors import vectors
+from assets.vectors import memory_vectors, vectors
 from derivation.gate import GATE
 from derivation.lake import Lake
 from derivation.snapshot import check_candidate, make_candidate, publish_latest
@@ -18,7 +19,7 @@ _SHOWN_PROBLEMS = 20
 
 
 @dg.asset(
-    deps=[vectors, knowledge_graph, *compact_vectors_assets],
+    deps=[vectors, memory_vectors, associations, knowledge_graph, *compaction_assets],
     group_name="serve",
     kinds={"json"},
     pool=WAREHOUSE_POOL,
@@ -81,6 +82,7 @@ def _snapshot_result(manifest: Manifest, metadata: dict[str, bool]) -> dg.Materi
                 "space": name,
                 "documents": state.documents,
                 "passages": state.passages,
+                "memories": state.memories,
                 "entities": state.entities,
                 "edges": state.edges,
             }

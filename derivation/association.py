@@ -25,7 +25,7 @@ from warehouse.database import Changes, Connection, bump_generation, frame, repl
 from warehouse.delta import Outcome, Plan, Scope, Status, Step, forget, plan_step, record
 
 ASSOCIATION_STEP_NAME = "association"
-_CODE_VERSION = "1"
+CODE_VERSION = "1"
 
 ASSOCIATING = (Granularity.EPISODE, Granularity.SUMMARY)
 """Granularities that are linked, all with all: what stands for a topic or a session."""
@@ -111,7 +111,7 @@ def association_step(lake: Lake, granularities: Collection[Granularity] = ASSOCI
         "granularities": sorted(granularities),
         "neighbours": NEIGHBOURS,
     }
-    return Step(ASSOCIATION_STEP_NAME, _CODE_VERSION, parameters)
+    return Step(ASSOCIATION_STEP_NAME, CODE_VERSION, parameters)
 
 
 @exclusive("associating memories")

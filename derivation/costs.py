@@ -1,9 +1,9 @@
 """What a build would cost, told before it: texts, tokens, time at the measured rate, and money.
 
-Texts that have a vector, and passages about which a model was asked, cost nothing. Documents that are to be cut anew
+Texts that have a vector, and inputs about which a model was asked, cost nothing. Documents that are to be cut anew
 are cut here, in memory, since that needs no model and tells exactly which passages would be new. Files that are yet to
 be read are counted by their size, which is more than plain text comes to and less than a compressed format may, or read
-in a rehearsal.
+in a rehearsal, which also tells which memories they have.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from derivation.documents import list_source, plan_documents
 from derivation.embeddings import embeddings_step
 from derivation.lake import Lake
-from derivation.model_costs import ModelCost, model_cost
+from derivation.memory_vectors import missing_memories
+from derivation.model_costs import ModelCost, model_costs
 from derivation.passages import Passages
 from derivation.rehearsal import rehearsed
 from errors import MemlakeError
@@ -28,11 +29,14 @@ _CHARS_PER_TOKEN = 3
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """What embedding and, where a model extracts, extraction would cost."""
+    """What embedding would cost, and the layers that a model makes."""
 
     texts: int
-    """Known texts without a vector, each counted once a space."""
+    """Known texts without a vector, of passages and memories, each counted once a space."""
     tokens: int
+    memory_texts: int
+    """Those of memories; what is the mean of pieces of passages is read by no model, and not among them."""
+    memory_tokens: int
     unread_files: int
     unread_tokens: int
     """By the size of the files that are yet to be read."""
@@ -40,8 +44,8 @@ class CostEstimate:
     """At the rate of earlier runs of this embedder; ``None`` where there were none."""
     price: float | None
     """By ``embedding.price_per_million_tokens``; ``None`` where that is not set."""
-    model: ModelCost | None
-    """Of extraction; ``None`` where rules extract."""
+    models: tuple[ModelCost, ...]
+    """Of the layers that a model makes, in the order of the steps."""
 
 
 def rehearsed_cost(lake: Lake, sources: list[SourceSettings]) -> CostEstimate:
@@ -79,17 +83,22 @@ def estimate_cost(lake: Lake, sources: list[SourceSettings]) -> CostEstimate:
                 {"embedder": lake.embedder_spec.identity},
             ).fetchall()
         )
+        remembered = _memories(connection, lake, {source.space for source in sources})
         rate = _seconds_per_token(connection, lake)
+    new_memories = {key: count for key, count in remembered.items() if key not in texts}
+    texts |= new_memories
     tokens = sum(count for key, count in texts.items() if key not in known)
     price = lake.settings.embedding.price_per_million_tokens
     return CostEstimate(
         texts=sum(key not in known for key in texts),
         tokens=tokens,
+        memory_texts=len(new_memories),
+        memory_tokens=sum(new_memories.values()),
         unread_files=unread_files,
         unread_tokens=unread_tokens,
         seconds=None if rate is None else rate * (tokens + unread_tokens),
         price=None if price is None else price * (tokens + unread_tokens) / 1e6,
-        model=model_cost(lake, [Scope(source.space, source.name) for source in sources]),
+        models=model_costs(lake, [Scope(source.space, source.name) for source in sources]),
     )
 
 
@@ -108,6 +117,17 @@ def _recut(lake: Lake, passages: Passages, scope: Scope, tasks: tuple[Task, ...]
         loaded = passages.load(connection, tasks)
     computed = passages.compute(tasks, loaded).outputs
     return {(scope.space, key): tokens for key, tokens in computed.select("text_hash", "tokens").iter_rows()}
+
+
+def _memories(connection: Connection, lake: Lake, spaces: set[str]) -> dict[tuple[str, str], int]:
+    """Texts of memories that have no vector and that a model would read, with their tokens."""
+    return {
+        (space, text_hash): tokens
+        for space in sorted(spaces)
+        for text_hash, tokens in missing_memories(connection, lake, space, is_pooled=False)
+        .select("text_hash", "tokens")
+        .iter_rows()
+    }
 
 
 def _seconds_per_token(connection: Connection, lake: Lake) -> float | None:

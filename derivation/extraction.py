@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -109,7 +109,7 @@ class ExtractionStep:
 
     def compute(self, tasks: Sequence[Task], loaded: _Loaded) -> Computed:
         by_id = {task.input_id: task for task in tasks}
-        extracted = self._extractor(loaded, by_id).extract(loaded.passages)
+        extracted = self._extractor(loaded, self._again(tasks)).extract(loaded.passages)
         rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in _SCHEMAS}
         outcomes = []
         unlocated = 0
@@ -150,19 +150,20 @@ class ExtractionStep:
 
     def missing(self, tasks: Sequence[Task], loaded: _Loaded) -> list[Question]:
         """What a model is to be asked next about these passages, each request once; nothing where rules extract."""
-        extractor = self._extractor(loaded, {})
+        extractor = self._extractor(loaded, frozenset())
         return extractor.missing(loaded.passages) if isinstance(extractor, ModelExtractor) else []
 
-    def _extractor(self, loaded: _Loaded, tasks: Mapping[str, Task]) -> Extractor:
+    def _again(self, tasks: Sequence[Task]) -> frozenset[str]:
+        """Passages about which the model is asked anew where its reply was of no use."""
+        retried = tasks if self._lake.retry_quarantined else ()
+        return frozenset(task.input_id for task in retried if task.verdict is Verdict.FAILED)
+
+    def _extractor(self, loaded: _Loaded, again: Collection[str]) -> Extractor:
         if self._lake.settings.extraction.provider == "rules" or not loaded.owners:
             return RulesExtractor()
         _, space, source = next(iter(loaded.owners.values()))
-        again = [
-            passage.text_hash
-            for passage in loaded.passages
-            if self._lake.retry_quarantined and tasks[passage.passage_id].verdict is Verdict.FAILED
-        ]
-        return ModelExtractor(self._lake, Scope(space, source), self._recorded_only, again)
+        hashes = [passage.text_hash for passage in loaded.passages if passage.passage_id in again]
+        return ModelExtractor(self._lake, Scope(space, source), self._recorded_only, hashes)
 
 
 def extraction_step(lake: Lake) -> Step:

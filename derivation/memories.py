@@ -7,7 +7,7 @@ and associations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -32,6 +32,7 @@ from warehouse.delta import Outcome, Scope, Status, Step, Task, Verdict
 from warehouse.ids import memory_id, pooled_id, text_id
 
 MEMORIES_STEP_NAME = "memories"
+CODE_VERSION = f"{DOCUMENTS_VERSION}.{CONVERSATIONS_VERSION}"
 
 _OWNED = {"space": pl.String, "source": pl.String}
 SCHEMAS: dict[str, dict[str, type[pl.DataType]]] = {
@@ -163,7 +164,7 @@ class Memories:
     def compute(self, tasks: Sequence[Task], loaded: list[_Loaded]) -> Computed:
         by_id = {task.input_id: task for task in tasks}
         documents = [item.document for item in loaded]
-        model = self._model(loaded, by_id)
+        model = self._model(loaded, self._again(tasks))
         if model is None:
             found: Sequence[Remembered | MemlakeError | None] = [
                 remember_by_rules(document, self._lake.token_counter) for document in documents
@@ -208,19 +209,20 @@ class Memories:
         return Changes(removed=removed)
 
     def missing(self, tasks: Sequence[Task], loaded: list[_Loaded]) -> list[Question]:
-        """What a model is to be asked next about these documents, each request once; nothing where rules remember."""
-        model = self._model(loaded, {})
+        """What a model is to be asked about these documents, each request once; nothing where rules remember."""
+        model = self._model(loaded, frozenset())
         return [] if model is None else model.missing([item.document for item in loaded])
 
-    def _model(self, loaded: Sequence[_Loaded], tasks: Mapping[str, Task]) -> ModelMemories | None:
+    def _again(self, tasks: Sequence[Task]) -> frozenset[str]:
+        """Documents about which the model is asked anew where its reply was of no use."""
+        retried = tasks if self._lake.retry_quarantined else ()
+        return frozenset(task.input_id for task in retried if task.verdict is Verdict.FAILED)
+
+    def _model(self, loaded: Sequence[_Loaded], again: Collection[str]) -> ModelMemories | None:
         if self._lake.settings.memory.provider == "rules" or not loaded:
             return None
-        again = [
-            item.document.content_hash
-            for item in loaded
-            if self._lake.retry_quarantined and tasks[item.document.document_id].verdict is Verdict.FAILED
-        ]
-        return ModelMemories(self._lake, Scope(loaded[0].space, loaded[0].source), self._recorded_only, again)
+        hashes = [item.document.content_hash for item in loaded if item.document.document_id in again]
+        return ModelMemories(self._lake, Scope(loaded[0].space, loaded[0].source), self._recorded_only, hashes)
 
     def _add(self, rows: _Rows, item: _Loaded, remembered: Remembered) -> int:
         """Append the rows of one document; returns how many memories it has."""
@@ -281,7 +283,7 @@ def memories_step(lake: Lake) -> Step:
     }
     if setting.provider == "openai":
         parameters |= model_parameters(lake)
-    return Step(MEMORIES_STEP_NAME, f"{DOCUMENTS_VERSION}.{CONVERSATIONS_VERSION}", parameters)
+    return Step(MEMORIES_STEP_NAME, CODE_VERSION, parameters)
 
 
 def _wanted(memories: Sequence[Memory], granularities: Sequence[str]) -> list[tuple[Memory, int | None]]:

@@ -20,15 +20,16 @@ from derivation.runner import log_run
 from memory.pieces import Cut, parts_of, pieces, pooled
 from memory.segmentation import contextual_text
 from warehouse.database import Changes, Connection, bump_generation, frame, registered
-from warehouse.delta import Step
+from warehouse.delta import Scope, Step
 from warehouse.faults import reach
 
 MEMORY_EMBEDDINGS_STEP_NAME = "memory_embeddings"
-_CODE_VERSION = "1"
+CODE_VERSION = "1"
 _DOCUMENTS_AT_ONCE = 64
 
 _MISSING = """
-SELECT m.text_hash, min(m.memory_id) AS memory_id, max(m.tokens) AS tokens, min(m.document_id) AS document_id
+SELECT m.text_hash, arg_min(m.memory_id, m.document_id || m.memory_id) AS memory_id, max(m.tokens) AS tokens,
+    min(m.document_id) AS document_id
 FROM memories m
 WHERE m.space = $space AND m.pooled = $pooled AND NOT EXISTS (
     SELECT 1 FROM embeddings e WHERE e.space = m.space AND e.embedder = $embedder AND e.text_hash = m.text_hash
@@ -40,14 +41,25 @@ ORDER BY {order}
 
 def memory_embeddings_step(lake: Lake) -> Step:
     """The step; the embedder's identity is all that shapes a vector besides what it is of."""
-    return Step(MEMORY_EMBEDDINGS_STEP_NAME, _CODE_VERSION, {"embedder": lake.embedder_spec.identity})
+    return Step(MEMORY_EMBEDDINGS_STEP_NAME, CODE_VERSION, {"embedder": lake.embedder_spec.identity})
 
 
 def missing_memories(connection: Connection, lake: Lake, space: str, is_pooled: bool) -> pl.DataFrame:
-    """``text_hash``, a ``memory_id``, ``tokens`` and a ``document_id`` of every memory without a vector."""
+    """``text_hash``, a ``memory_id``, ``tokens`` and its ``document_id`` of every text of a memory without a vector."""
     order = "min(m.document_id), m.text_hash" if is_pooled else "max(m.tokens), m.text_hash"
     asked = {"space": space, "pooled": is_pooled, "embedder": lake.embedder_spec.identity}
     return frame(connection, _MISSING.format(order=order), asked)
+
+
+def count_missing(connection: Connection, lake: Lake, scope: Scope) -> int:
+    """How many different vectors the memories of a source lack."""
+    [(count,)] = connection.execute(
+        "SELECT count(DISTINCT m.text_hash) FROM memories m WHERE m.space = $space AND m.source = $source"
+        " AND NOT EXISTS (SELECT 1 FROM embeddings e"
+        " WHERE e.space = m.space AND e.embedder = $embedder AND e.text_hash = m.text_hash)",
+        {"space": scope.space, "source": scope.source, "embedder": lake.embedder_spec.identity},
+    ).fetchall()
+    return int(count)
 
 
 @exclusive("embedding memories")
@@ -98,7 +110,10 @@ def refresh_memory_embeddings(lake: Lake, space: str) -> StepReport:
 
 
 def _pool(lake: Lake, space: str, made: pl.DataFrame, documents: Sequence[str]) -> None:
-    """Make the missing vectors of these documents' memories from those of the passages' pieces."""
+    """Make the missing vectors of these documents' memories from those of the passages' pieces.
+
+    What is made of a passage whose pieces have no vectors yet waits until they do.
+    """
     wanted = made.filter(pl.col("document_id").is_in(documents))
     of = {"ids": list(documents), "space": space, "embedder": lake.embedder_spec.identity}
     with lake.warehouse.session("reading pieces") as connection:
@@ -110,7 +125,7 @@ def _pool(lake: Lake, space: str, made: pl.DataFrame, documents: Sequence[str]) 
         ).fetchall()
         rows = connection.execute(
             "SELECT p.document_id, p.text_hash, p.char_start, p.text, p.kind, v.vectors FROM passages p"
-            " JOIN piece_vectors v ON v.space = p.space AND v.text_hash = p.text_hash AND v.embedder = $embedder"
+            " LEFT JOIN piece_vectors v ON v.space = p.space AND v.text_hash = p.text_hash AND v.embedder = $embedder"
             " WHERE p.space = $space AND p.document_id IN (SELECT unnest($ids)) ORDER BY p.document_id, p.ordinal",
             of,
         ).fetchall()
@@ -119,13 +134,18 @@ def _pool(lake: Lake, space: str, made: pl.DataFrame, documents: Sequence[str]) 
     for document, text_hash, start, text, kind, packed in rows:
         cut = Cut(text_hash, start, pieces(text, kind))
         cuts.setdefault(document, []).append(cut)
-        vectors[text_hash] = unpacked(packed, len(cut.pieces))
+        if packed is not None:
+            vectors[text_hash] = unpacked(packed, len(cut.pieces))
     hashes, computed = [], []
     for text_hash, document, places in spans:
         parts = parts_of([(place["a"], place["b"]) for place in places], cuts[document])
+        if any(key not in vectors for key, _, _ in parts):
+            continue
         weights = np.array([weight for _, _, weight in parts], dtype=np.float32)
         hashes.append(text_hash)
         computed.append(pooled(weights, np.stack([vectors[key][number] for key, number, _ in parts])))
+    if not hashes:
+        return
     reach("memory_vectors.computed")
     made_frame = pl.DataFrame(
         {

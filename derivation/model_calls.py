@@ -144,7 +144,8 @@ class ModelCalls:
             if exchange.error is not None:
                 errors[key] = exchange.error
             question = by_key[key]
-            about = (question.input_id, self._scope.source, question.text_hash, question.prompt_chars, question.chars)
+            chars = (question.prompt_chars, question.chars)
+            about = (question.input_id, self._scope.source, self._step, question.text_hash, *chars)
             journal_call(self._lake, self._record(key, uuid4().hex, about, exchange.call, exchange.reply))
 
         if not by_key:
@@ -169,7 +170,6 @@ class ModelCalls:
         return {
             "call_id": call_id,
             "run_id": self._lake.run_id,
-            "step": self._step,
             "space": self._scope.space,
             "request_key": key,
             "reply": text,
@@ -305,8 +305,8 @@ class ModelCalls:
             connection.execute("DELETE FROM model_batches WHERE batch_id = $id", {"id": batch_id})
 
 
-_ABOUT = ("input_id", "source", "text_hash", "prompt_chars", "input_chars")
-"""What a call is about."""
+_ABOUT = ("input_id", "source", "step", "text_hash", "prompt_chars", "input_chars")
+"""What a call is about; a batch may be fetched by another step than the one that asked."""
 
 
 def _call_id(batch_id: str, key: str) -> str:

@@ -12,7 +12,7 @@ from functools import partial
 from derivation.lake import Lake
 from derivation.model_calls import ModelCalls, Question
 from derivation.model_extraction import model_spec
-from derivation.model_reading import Readings, missing, read_all, reply_of_shape
+from derivation.model_reading import Readings, first_request, missing, read_all, reply_of_shape
 from memory.conversations.replies import CODE_VERSION as REPLIES_VERSION
 from memory.conversations.replies import PROMPT as SESSION_PROMPT
 from memory.conversations.replies import Reply, from_replies
@@ -60,9 +60,35 @@ class ModelMemories:
         return read
 
     def missing(self, documents: Sequence[RememberedDocument]) -> list[Question]:
-        """What each document needs next and is not recorded; nothing is asked."""
+        """Everything that the documents need and that is not recorded, each request once; nothing is asked.
+
+        What a document needs is known from the start, but for replies that are asked for again.
+        """
         calls = self._calls(documents)
-        return missing(calls, documents, partial(self._read, calls), _question)
+        next_ones = missing(calls, documents, partial(self._read, calls), _question)
+        waiting = {question.input_id for question in next_ones}
+        found = {calls.key(question.request): question for question in next_ones}
+        for document in documents:
+            if document.document_id in waiting:
+                for request in self._requests(document):
+                    if calls.reply(request) is None:
+                        found[calls.key(request)] = _question(document, request)
+        return list(found.values())
+
+    def _requests(self, document: RememberedDocument) -> list[ChatRequest]:
+        """What is asked about a document, whatever the replies."""
+        if document.turn_starts:
+            session = document.session
+            said = [numbered(session, part) for part in parts(session, PART_CHARS)]
+            return [first_request(SESSION_PROMPT, message, Reply) for message in said]
+        sections = outline_sections(document.text, document.media_type)
+        return [
+            first_request(
+                OUTLINE_PROMPT, outline_message(document.text, section, document.title, sample), DocumentOutline
+            )
+            for sample in range(self._lake.settings.memory.samples)
+            for section in sections
+        ]
 
     def _calls(self, documents: Sequence[RememberedDocument], again: Sequence[str] = ()) -> ModelCalls:
         hashes = [document.content_hash for document in documents]

@@ -104,6 +104,11 @@ def missing(
     return list(questions.values())
 
 
+def first_request(prompt: str, user: str, shape: type[BaseModel]) -> ChatRequest:
+    """What is asked before anything was said that is not of the shape."""
+    return ChatRequest(load_prompt(prompt), user, prompt, strict_schema(shape))
+
+
 def reply_of_shape(calls: ModelCalls, prompt: str, user: str, shape: type[R], repairs: int) -> R:
     """The recorded reply to a prompt, asked again with the reason where it is not of the shape.
 
@@ -113,7 +118,7 @@ def reply_of_shape(calls: ModelCalls, prompt: str, user: str, shape: type[R], re
     """
     said = user
     for attempt in range(repairs + 1):
-        request = ChatRequest(load_prompt(prompt), said, prompt, strict_schema(shape))
+        request = first_request(prompt, said, shape)
         text = calls.reply(request)
         if text is None:
             raise Wanted(request)

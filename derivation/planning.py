@@ -9,10 +9,14 @@ from derivation.documents import Listing, list_source, plan_documents
 from derivation.embeddings import missing_texts
 from derivation.extraction import ExtractionStep
 from derivation.lake import Lake
+from derivation.memories import Memories
+from derivation.memory_vectors import count_missing
 from derivation.passages import Passages
 from derivation.retirement import retired_scopes
+from derivation.runner import Derivation
 from derivation.snapshot import needs_snapshot
 from errors import MemlakeError
+from warehouse.database import Connection
 from warehouse.delta import Plan, Scope, Verdict, plan_step
 from warehouse.sections import SourceSettings
 
@@ -64,7 +68,7 @@ def plan_build(lake: Lake, names: Sequence[str] = ()) -> BuildPlan:
     """Plan the named sources, or all of them.
 
     Documents are judged by their source's listing. The steps after them are judged by what the warehouse holds now:
-    passages of documents that are yet to be read are not among them.
+    passages and memories of documents that are yet to be read are not among them.
 
     Raises:
         UnknownName: a name is no source.
@@ -79,15 +83,17 @@ def plan_build(lake: Lake, names: Sequence[str] = ()) -> BuildPlan:
                 plans.append(SourcePlan(source.name, source.space, (), listing))
                 continue
             scope = Scope(source.space, source.name)
-            steps = [_counted("documents", plan_documents(connection, source, listing, lake.retry_quarantined))]
-            for derivation in (Passages(lake), ExtractionStep(lake)):
-                inputs = derivation.inputs(scope)
-                todo = plan_step(
-                    connection, derivation.step, scope, inputs.sql, inputs.parameters, lake.retry_quarantined
-                )
-                steps.append(_counted(derivation.step.name, todo))
-            missing = missing_texts(connection, lake, scope).height
-            steps.insert(2, StepPlan("embeddings", {Verdict.NEW.value: missing}, 0))
+            missing = {
+                "embeddings": missing_texts(connection, lake, scope).height,
+                "memory_embeddings": count_missing(connection, lake, scope),
+            }
+            vectors = [StepPlan(step, {Verdict.NEW.value: count}, 0) for step, count in missing.items()]
+            steps = [
+                _counted("documents", plan_documents(connection, source, listing, lake.retry_quarantined)),
+                *(_planned(connection, lake, derivation, scope) for derivation in (Passages(lake), Memories(lake))),
+                *vectors,
+                _planned(connection, lake, ExtractionStep(lake), scope),
+            ]
             plans.append(SourcePlan(source.name, source.space, tuple(steps)))
         retired = tuple(scope.source for scope in retired_scopes(connection, lake))
         return BuildPlan(tuple(plans), retired, needs_snapshot(connection, lake))
@@ -98,6 +104,12 @@ def _listed(source: SourceSettings) -> Listing | str:
         return list_source(source)
     except MemlakeError as error:
         return str(error)
+
+
+def _planned(connection: Connection, lake: Lake, derivation: Derivation, scope: Scope) -> StepPlan:
+    inputs = derivation.inputs(scope)
+    todo = plan_step(connection, derivation.step, scope, inputs.sql, inputs.parameters, lake.retry_quarantined)
+    return _counted(derivation.step.name, todo)
 
 
 def _counted(step: str, todo: Plan) -> StepPlan:

@@ -1,6 +1,7 @@
-"""A rehearsal of a build: documents read and cut in a copy of the warehouse that is thrown away.
+"""A rehearsal of a build: documents read, cut and remembered in a copy of the warehouse that is thrown away.
 
-Reading and cutting need no model, so afterwards it is known exactly which texts would be new to the paid steps.
+That needs no model where rules remember, so afterwards it is known exactly which texts would be new to the paid steps.
+Where a model remembers, only what is recorded of it is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from tempfile import TemporaryDirectory
 
 from derivation.documents import refresh_documents
 from derivation.lake import Lake
+from derivation.memories import Memories
 from derivation.passages import Passages
+from derivation.periods import refresh_periods
 from derivation.replies import absorb_replies
 from derivation.runner import run
 from errors import SourceUnavailable
@@ -23,7 +26,7 @@ from warehouse.sections import SourceSettings
 
 @contextmanager
 def rehearsed(lake: Lake, sources: Sequence[SourceSettings]) -> Iterator[Lake]:
-    """A lake beside the real one in which these sources are read and cut; it is gone when the block ends."""
+    """A lake beside the real one in which these sources are read, cut and remembered; it goes when the block ends."""
     with TemporaryDirectory(prefix="memlake-rehearsal-") as folder:
         setting = lake.settings.lake.model_copy(update={"root": Path(folder)})
         copy = Lake(lake.settings.model_copy(update={"lake": setting}), progress=lake.progress)
@@ -40,5 +43,8 @@ def rehearsed(lake: Lake, sources: Sequence[SourceSettings]) -> Iterator[Lake]:
         for source in sources:
             with suppress(SourceUnavailable):
                 refresh_documents(copy, source)
-                run(copy, Passages(copy), Scope(source.space, source.name))
+                scope = Scope(source.space, source.name)
+                run(copy, Passages(copy), scope)
+                run(copy, Memories(copy, recorded_only=True), scope)
+                refresh_periods(copy, scope)
         yield copy

@@ -13,6 +13,7 @@ from derivation.bank import refresh_bank
 from derivation.duplicates import refresh_duplicates
 from derivation.embeddings import missing_texts, refresh_embeddings, remove_unused
 from derivation.entities import refresh_entities
+from derivation.event_files import read_events
 from derivation.extraction import ExtractionStep
 from derivation.facts import refresh_facts, refresh_validity
 from derivation.graphs import graph_step, refresh_graph
@@ -25,6 +26,7 @@ from derivation.passages import Passages
 from derivation.periods import refresh_periods
 from derivation.phrases import refresh_phrases
 from derivation.progress import StepReport
+from derivation.reinforcement import refresh_reinforcement
 from derivation.resolution import refresh_resolution
 from derivation.retirement import retire_sources
 from derivation.runner import run
@@ -61,7 +63,9 @@ def refresh_served(lake: Lake, rewrite: bool = False) -> None:
         refresh_knowledge(lake, space)
         refresh_duplicates(lake, space)
         refresh_remembered(lake, space)
+    read_events(lake)
     for space in lake.settings.spaces:
+        refresh_reinforcement(lake, space)
         remove_unused(lake, space)
         refresh_bank(lake, space, anew=rewrite)
     for space in lake.settings.spaces:

@@ -30,11 +30,16 @@ from derivation.layers import (
     layer_state,
     table_step,
 )
+from derivation.memories import memories_step
+from derivation.memory_facts import MEMORY_VALIDITY_STEP
+from derivation.memory_vectors import memory_embeddings_step
 from derivation.passages import Passages
+from derivation.periods import Periods
 from derivation.phrases import phrases_step
 from derivation.resolution import resolution_step
 from derivation.settling import settle
 from errors import CheckFailed, SettingsError, SnapshotError
+from memory.conversations.periods import LEVELS
 from warehouse.database import Connection, generation
 from warehouse.faults import reach
 from warehouse.ids import content_id
@@ -58,6 +63,7 @@ def recipe(lake: Lake) -> dict[str, str]:
     """The fingerprint of every step that shapes a snapshot besides the sources."""
     steps = [
         Passages(lake).step,
+        memories_step(lake),
         embeddings_step(lake),
         extraction_step(lake),
         ENTITIES_STEP,
@@ -66,6 +72,9 @@ def recipe(lake: Lake) -> dict[str, str]:
         resolution_step(lake),
         VALIDITY_STEP,
         duplicates_step(lake),
+        *(Periods(lake, level).step for level in LEVELS),
+        MEMORY_VALIDITY_STEP,
+        memory_embeddings_step(lake),
         *(table_step(lake, layer) for layer in TABLE_LAYERS),
         graph_step(lake),
     ]

@@ -8,6 +8,7 @@ from datetime import datetime
 from derivation.lake import Lake
 from derivation.overrides import read_overrides
 from errors import SnapshotError
+from memory.granularity import Granularity
 from warehouse.database import Connection
 from warehouse.files import size_of
 from warehouse.snapshots import current_id, current_manifest, list_ids
@@ -23,6 +24,8 @@ class SourceStatus:
     passages: int = 0
     mentions: int = 0
     quarantined: int = 0
+    memories: dict[str, int] = field(default_factory=dict)
+    """By granularity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +110,7 @@ def read_status(lake: Lake) -> LakeStatus:
         return LakeStatus(str(layout.root), None, None, None, (), sources, (), ())
     manifest = current_manifest(layout) if current_id(layout) else None
     with lake.warehouse.session("reading the status") as connection:
-        counted = tuple(
-            SourceStatus(source.name, source.space, *_row(connection, source.space, source.name))
-            for source in lake.settings.sources
-        )
+        counted = tuple(_source(connection, source.space, source.name) for source in lake.settings.sources)
         quarantine = tuple(Quarantined(*row) for row in connection.execute(_QUARANTINE).fetchall())
         costs = tuple(StepCost(*row) for row in connection.execute(_LAST_RUN).fetchall())
         unfinished = connection.execute(
@@ -141,7 +141,20 @@ def read_status(lake: Lake) -> LakeStatus:
     )
 
 
-def _row(connection: Connection, space: str, source: str) -> tuple[int, ...]:
-    row = connection.execute(_COUNTS, {"space": space, "source": source}).fetchone()
-    assert row is not None
-    return tuple(int(value) for value in row)
+def _source(connection: Connection, space: str, source: str) -> SourceStatus:
+    [(documents, passages, mentions, quarantined)] = connection.execute(
+        _COUNTS, {"space": space, "source": source}
+    ).fetchall()
+    memories = _memories(connection, space, source)
+    return SourceStatus(source, space, documents, passages, mentions, quarantined, memories)
+
+
+def _memories(connection: Connection, space: str, source: str) -> dict[str, int]:
+    """Memories of a source by granularity."""
+    counts = dict(
+        connection.execute(
+            "SELECT granularity, count(*) FROM memories WHERE space = $space AND source = $source GROUP BY granularity",
+            {"space": space, "source": source},
+        ).fetchall()
+    )
+    return {name.value: counts[name.value] for name in Granularity if name.value in counts}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
-_STEPS_OF_A_SOURCE = ("documents", "passages", "embeddings", "mentions")
+_STEPS_OF_A_SOURCE = ("documents", "passages", "memories", "embeddings", "mentions")
 
 _STARTED_BY, _PROCESS = "memlake/started_by", "memlake/process"
 _COMMAND_LINE = "command line"

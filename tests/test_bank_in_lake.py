@@ -325,7 +325,8 @@ class TestDamage:
         with lake.warehouse.session("damaging") as connection:
             connection.execute("UPDATE codes SET row_id = 'nobody' WHERE row_id = (SELECT min(row_id) FROM codes)")
             connection.execute(
-                "UPDATE codes SET version = 'other' WHERE row_id = (SELECT max(row_id) FROM codes WHERE row_id <> 'nobody')"
+                "UPDATE codes SET version = 'other'"
+                " WHERE row_id = (SELECT max(row_id) FROM codes WHERE row_id <> 'nobody')"
             )
         problems = check_orphans(lake, state).problems
         assert any(problem == "code without its memory: nobody" for problem in problems)

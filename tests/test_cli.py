@@ -285,7 +285,12 @@ def test_a_lake_is_kept_in_shape_from_the_command_line(memlake: Run, folder: Pat
     assert {"documents", "passages", "embeddings", "vectors of default", "graph of default"} <= tables
 
     stores = {step["store"]: step for step in _json(memlake("maintain", "--json"))["steps"]}
-    assert set(stores) == {"compact_vectors_default", "kept_snapshots", "compact_warehouse"}
+    assert set(stores) == {
+        "compact_vectors_default",
+        "compact_memory_vectors_default",
+        "kept_snapshots",
+        "compact_warehouse",
+    }
     assert stores["compact_warehouse"]["bytes_before"] >= stores["compact_warehouse"]["bytes_after"] > 0
 
     asked = memlake("erase", "ferry.md")

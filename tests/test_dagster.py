@@ -21,7 +21,7 @@ from pipelines.build import build
 from warehouse.settings import load_settings
 from warehouse.snapshots import current_id
 
-SOURCE_LAYERS = ("documents", "passages", "embeddings", "mentions")
+SOURCE_LAYERS = ("documents", "passages", "memories", "embeddings", "mentions")
 SERVED_LAYERS = (
     "entities",
     "facts",
@@ -29,14 +29,19 @@ SERVED_LAYERS = (
     "resolutions",
     "validity",
     "duplicates",
+    "reinforcement",
+    "periods",
+    "memory_validity",
+    "memory_embeddings",
+    "associations",
     "vectors",
+    "memory_vectors",
     "knowledge_graph",
     "candidate_snapshot",
     "published_snapshot",
 )
 EVALUATION = ("qa_evaluation",)
-EVENTS = ("reinforcement",)
-UPKEEP = ("compact_vectors_default", "kept_snapshots", "compact_warehouse")
+UPKEEP = ("compact_vectors_default", "compact_memory_vectors_default", "kept_snapshots", "compact_warehouse")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +94,7 @@ def _run(definitions: dg.Definitions, instance: dg.DagsterInstance, example: Exa
 
 def test_there_is_one_asset_a_layer_grouped_described_and_versioned(definitions: dg.Definitions) -> None:
     specs = {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
-    assert set(specs) == {*SOURCE_LAYERS, *SERVED_LAYERS, *UPKEEP, *EVALUATION, *EVENTS}
+    assert set(specs) == {*SOURCE_LAYERS, *SERVED_LAYERS, *UPKEEP, *EVALUATION}
     for name, spec in specs.items():
         assert spec.description, name
         assert spec.code_version, name

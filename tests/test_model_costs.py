@@ -1,4 +1,4 @@
-"""What extraction by a model would cost, told before anything is asked, against what it then costs."""
+"""What layers by a model would cost, told before anything is asked, against what they then cost."""
 
 from __future__ import annotations
 
@@ -23,12 +23,16 @@ RECORDED = DATA / "openie_results_ner_gpt-3.5-turbo-1106.json"
 DOCUMENTS = 150
 
 
-def estimated(workspace: Workspace, rehearse: bool = True) -> ModelCost:
+def cost(workspace: Workspace, rehearse: bool = True, retry: bool = False) -> CostEstimate:
     """What ``memlake plan --cost`` tells, or without its rehearsal."""
-    lake = workspace.lake()
-    found: CostEstimate = (rehearsed_cost if rehearse else estimate_cost)(lake, lake.settings.sources)
-    assert found.model is not None
-    return found.model
+    lake = workspace.lake(retry_quarantined=retry)
+    return (rehearsed_cost if rehearse else estimate_cost)(lake, lake.settings.sources)
+
+
+def estimated(workspace: Workspace, rehearse: bool = True, layer: str = "mentions") -> ModelCost:
+    """Of one layer."""
+    [found] = [item for item in cost(workspace, rehearse).models if item.layer == layer]
+    return found
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -80,13 +84,13 @@ class TestAnEstimate:
         configure(workspace, server)
         write_all(workspace)
         first = estimated(workspace)
-        assert (first.passages, first.calls, first.measured) == (3, 6, False)
+        assert (first.inputs, first.calls, first.measured) == (3, 6, False)
         assert not list(workspace.layout.root.glob("*")) if workspace.layout.root.exists() else True
         workspace.build()
         workspace.write("more.md", ADA.replace("London", "Turin"))
         before, seen = files(workspace.layout.root), calls(server)
         again = estimated(workspace)
-        assert (again.passages, again.calls, again.measured) == (1, 2, True)
+        assert (again.inputs, again.calls, again.measured) == (1, 2, True)
         now = files(workspace.layout.root)
         changed = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
         assert {name for name in changed if ".lock" not in name} == set()
@@ -105,7 +109,7 @@ class TestAnEstimate:
         assert estimated(workspace).calls == 0, "what was asked before the rules had their turn"
         configure(workspace, server, extraction={"model": "another-model"})
         found = estimated(workspace)
-        assert (found.passages, found.calls) == (2, 2), "another model has said nothing yet; the two texts are equal"
+        assert (found.inputs, found.calls) == (2, 2), "another model has said nothing yet; the two texts are equal"
 
     def test_knows_a_half_way_of_two_calls(self, workspace: Workspace, server: OpenAIServer) -> None:
         configure(workspace, server, extraction={"max_tokens": 256}, budget={"run_tokens": 1100})
@@ -126,8 +130,7 @@ class TestAnEstimate:
 
     def test_is_none_for_rules(self, workspace: Workspace) -> None:
         write_all(workspace)
-        lake = workspace.lake()
-        assert rehearsed_cost(lake, lake.settings.sources).model is None
+        assert cost(workspace).models == ()
 
 
 def test_a_run_shows_what_a_model_took(workspace: Workspace, server: OpenAIServer) -> None:

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from pipelines.cli import building, evaluating, events, graph, searching, snapshots, status, upkeep
+from pipelines.cli import building, evaluating, events, graph, memories, searching, snapshots, status, upkeep
 from pipelines.cli.console import ExitCode, report
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ searching.register(app)
 events.register(app)
 app.add_typer(snapshots.app, name="snapshots")
 app.add_typer(graph.app, name="graph")
+app.add_typer(memories.app, name="memories")
 app.add_typer(evaluating.app, name="eval")
 
 

@@ -56,7 +56,7 @@ def plan(
     source: SourceOption = None,
     retry: RetryOption = False,
     cost: Annotated[
-        bool, typer.Option("--cost", help="Read and cut what has changed, to tell the cost of all of it.")
+        bool, typer.Option("--cost", help="Read, cut and remember what has changed, to tell the cost of all of it.")
     ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -159,8 +159,12 @@ def _print_plan(planned: BuildPlan, cost: CostEstimate | None) -> None:
     if planned.empty or cost is None:
         console.print("Nothing to do.")
         return
-    console.print("A build would publish a snapshot. Passages of documents yet to be read are not in the table.")
+    console.print(
+        "A build would publish a snapshot. Passages and memories of documents yet to be read are not in the table."
+    )
     parts = [f"{cost.texts:,} known texts of {cost.tokens:,} tokens"]
+    if cost.memory_texts:
+        parts[0] += f" ({cost.memory_texts:,} of memories, of {cost.memory_tokens:,} tokens)"
     if cost.unread_files:
         parts.append(f"about {cost.unread_tokens:,} tokens, by size, in {cost.unread_files:,} files yet to be read")
     console.print(f"To embed: {'; '.join(parts)}.", highlight=False)
@@ -168,19 +172,20 @@ def _print_plan(planned: BuildPlan, cost: CostEstimate | None) -> None:
         console.print(f"At the rate of earlier runs that takes about {cost.seconds:,.0f} s.", highlight=False)
     if cost.price is not None:
         console.print(f"At the set price it costs about {cost.price:,.4f}.", highlight=False)
-    if cost.model is not None:
-        _print_model_cost(cost.model)
-        if cost.unread_files:
-            console.print("Files yet to be read are not in this; memlake plan --cost reads them.")
+    for layer in cost.models:
+        _print_model_cost(layer)
+    if cost.models and cost.unread_files:
+        console.print("Files yet to be read are not in this; memlake plan --cost reads them.")
 
 
 def _print_model_cost(cost: ModelCost) -> None:
     price = "" if cost.price is None else f", about {cost.price:,.4f}"
-    basis = "earlier calls" if cost.measured else "what GPT-3.5 answers, since there were no earlier calls"
+    basis = "by earlier calls" if cost.measured else "by what such replies come to; there were no earlier calls"
     out().print(
-        f"To extract: {cost.passages:,} passages in {cost.calls:,} calls of about {cost.prompt_tokens:,} prompt and "
-        f"{cost.completion_tokens:,} reply tokens{price} (by {basis}).",
+        f"To ask for {cost.layer}: {cost.inputs:,} inputs in {cost.calls:,} calls of about {cost.prompt_tokens:,} "
+        f"prompt and {cost.completion_tokens:,} reply tokens{price} ({basis}).",
         highlight=False,
+        soft_wrap=True,
     )
 
 

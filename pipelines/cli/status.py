@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 
 import typer
@@ -40,12 +41,19 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         console.print(f"[red]Unfinished erasure of a {text}: run memlake erase again[/red]")
     if found.held_back:
         console.print(f"[red]Held back  {found.held_back}: checks failed: {', '.join(found.failed_checks)}[/red]")
-    table = Table("source", "space", "documents", "passages", "mentions", "set aside", box=None, pad_edge=False)
+    table = Table(
+        "source", "space", "documents", "passages", "memories", "mentions", "set aside", box=None, pad_edge=False
+    )
     for row in found.sources:
         aside = f"[red]{row.quarantined}[/red]" if row.quarantined else "-"
-        counts = (row.documents, row.passages, row.mentions)
-        table.add_row(row.source, row.space, *(f"{count:,}" for count in counts), aside)
+        held = (row.documents, row.passages, sum(row.memories.values()), row.mentions)
+        table.add_row(row.source, row.space, *(f"{count:,}" for count in held), aside)
     console.print(table)
+    remembered: Counter[str] = Counter()
+    for row in found.sources:
+        remembered.update(row.memories)
+    if remembered:
+        console.print(f"Memories   {', '.join(f'{name} {count:,}' for name, count in remembered.items())}")
     for item in found.quarantine:
         console.print(f"[red]{escape(item.source)}: {escape(item.error)}[/red] {escape(item.remedy)}", soft_wrap=True)
     if found.last_run:

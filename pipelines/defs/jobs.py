@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from assets.compaction import compact_vectors_assets
+from assets.compaction import compaction_assets
 from assets.partitions import dataset_partitions, source_partitions
 
-SOURCE_LAYERS = dg.AssetSelection.assets("documents", "passages", "embeddings", "mentions")
+SOURCE_LAYERS = dg.AssetSelection.assets("documents", "passages", "memories", "embeddings", "mentions")
 SERVED_LAYERS = dg.AssetSelection.assets(
     "entities",
     "facts",
@@ -13,13 +13,19 @@ SERVED_LAYERS = dg.AssetSelection.assets(
     "resolutions",
     "validity",
     "duplicates",
+    "reinforcement",
+    "periods",
+    "memory_validity",
+    "memory_embeddings",
+    "associations",
     "vectors",
+    "memory_vectors",
     "knowledge_graph",
     "candidate_snapshot",
     "published_snapshot",
 ) | dg.AssetSelection.checks_for_assets("candidate_snapshot")
 
-COMPACTED = dg.AssetSelection.assets(*compact_vectors_assets)
+COMPACTED = dg.AssetSelection.assets(*compaction_assets)
 SNAPSHOTS = dg.AssetSelection.assets("candidate_snapshot", "published_snapshot") | dg.AssetSelection.checks_for_assets(
     "candidate_snapshot"
 )
@@ -29,7 +35,7 @@ refresh_source = dg.define_asset_job(
     "refresh_source",
     SOURCE_LAYERS,
     partitions_def=source_partitions,
-    description="Read what changed in one source, cut it into passages, embed them and find what they mention.",
+    description="Read what changed in one source, cut it, remember and embed it, and find what it mentions.",
 )
 refresh_and_publish = dg.define_asset_job(
     "refresh_and_publish",
@@ -40,7 +46,7 @@ refresh_and_publish = dg.define_asset_job(
 publish = dg.define_asset_job(
     "publish",
     SERVED_LAYERS,
-    description="Aggregate entities, index vectors, compile the graph, check the candidate snapshot and publish it.",
+    description="Aggregate entities and memories, write the tables, compile the graph, check and publish a snapshot.",
 )
 evaluate = dg.define_asset_job(
     "evaluate",
