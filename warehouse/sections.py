@@ -215,13 +215,13 @@ class FusionSettings(Section):
         0.9, ge=0, le=1, description="A fact is near the question from this share of the best fact's cosine."
     )
     aspect_weight: float = Field(
-        0.4, ge=0, le=1, description="Weight of the parts of a long question, each searched for by itself."
+        0.5, ge=0, le=1, description="Weight of the parts of a long question, each searched for by itself."
     )
     piece_weight: float = Field(
         0.2, ge=0, le=1, description="Weight of the nearest sentence or turn of a passage, where these have vectors."
     )
     memory_weight: float = Field(
-        0.1, ge=0, le=1, description="Weight of the memories of all granularities that lead to a passage."
+        0.05, ge=0, le=1, description="Weight of the memories of all granularities that lead to a passage."
     )
     time_weight: float = Field(
         0.2, ge=0, le=1, description="How far dates count where a question says something of time."
