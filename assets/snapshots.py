@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.bank import bank
 from assets.compaction import compaction_assets
 from assets.graph import knowledge_graph
 from assets.remembered import associations
@@ -19,7 +20,7 @@ _SHOWN_PROBLEMS = 20
 
 
 @dg.asset(
-    deps=[vectors, memory_vectors, associations, knowledge_graph, *compaction_assets],
+    deps=[vectors, memory_vectors, bank, associations, knowledge_graph, *compaction_assets],
     group_name="serve",
     kinds={"json"},
     pool=WAREHOUSE_POOL,

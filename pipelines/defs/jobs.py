@@ -20,6 +20,7 @@ SERVED_LAYERS = dg.AssetSelection.assets(
     "associations",
     "vectors",
     "memory_vectors",
+    "bank",
     "knowledge_graph",
     "candidate_snapshot",
     "published_snapshot",
