@@ -108,9 +108,7 @@ def test_there_is_one_asset_a_layer_grouped_described_and_versioned(definitions:
         assert definitions.resolve_assets_def(dg.AssetKey(name)).op.pool == pool, name
 
 
-@pytest.mark.parametrize(
-    "asset", [*SOURCE_LAYERS, "entities", "facts", "resolutions", "vectors", "bank", "knowledge_graph"]
-)
+@pytest.mark.parametrize("asset", [*SOURCE_LAYERS, "entities", "facts", "resolutions", "vectors", "knowledge_graph"])
 def test_every_run_tells_rows_what_it_did_and_how_long(
     definitions: dg.Definitions, instance: dg.DagsterInstance, asset: str
 ) -> None:
