@@ -4,8 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from assets.embeddings import embeddings
 from assets.reinforcement import reinforcement
+from assets.remembered import memory_embeddings
 from assets.reporting import ON_NEW_DATA, WAREHOUSE_POOL, raises_failures, report_metadata
 from derivation.bank import bank_status, refresh_bank
 from derivation.lake import Lake
@@ -15,7 +15,7 @@ from warehouse.files import size_of
 
 
 @dg.asset(
-    deps=[embeddings, reinforcement],
+    deps=[memory_embeddings, reinforcement],
     group_name="serve",
     kinds={"lancedb", "numpy"},
     pool=WAREHOUSE_POOL,
