@@ -38,7 +38,7 @@ COMMANDS = _commands()
 
 
 def test_there_are_commands_to_check() -> None:
-    assert len(COMMANDS) == 30
+    assert len(COMMANDS) == 33
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -110,6 +110,7 @@ def test_the_readme_code_runs_on_the_example_lake(
         "docs/cli.md",
         "docs/evaluation.md",
         "docs/forgetting.md",
+        "docs/memories.md",
     ],
 )
 def test_links_lead_somewhere(page: str) -> None:

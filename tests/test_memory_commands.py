@@ -119,7 +119,10 @@ class TestShow:
 
 class TestCandidates:
     def test_are_those_that_were_measured_with_the_kept_one_marked(self, workspace: Workspace) -> None:
-        workspace.write("guide.txt", "\n\n".join(line for line in GUIDE.split("\n\n") if not line.startswith("#")))
+        plain = "\n\n".join(line for line in GUIDE.split("\n\n") if not line.startswith("#"))
+        workspace.write(
+            "guide.txt", "\n\n".join(plain.replace("Hallin", name) for name in ("Hallin", "Skerry", "Gull"))
+        )
         workspace.build()
         _, judged = read_candidates(workspace.lake(), "guide.txt")
         assert len(judged) == workspace.column("SELECT count(*) FROM outline_candidates")[0] > 1
