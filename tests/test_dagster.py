@@ -108,7 +108,29 @@ def test_there_is_one_asset_a_layer_grouped_described_and_versioned(definitions:
         assert definitions.resolve_assets_def(dg.AssetKey(name)).op.pool == pool, name
 
 
-@pytest.mark.parametrize("asset", [*SOURCE_LAYERS, "entities", "facts", "resolutions", "vectors", "knowledge_graph"])
+def test_lineage_follows_what_a_layer_is_made_of(definitions: dg.Definitions) -> None:
+    above = {
+        spec.key.to_user_string(): {dep.asset_key.to_user_string() for dep in spec.deps}
+        for spec in definitions.resolve_all_asset_specs()
+    }
+    assert above["memories"] == {"passages"}
+    assert above["periods"] == above["memory_validity"] == {"memories"}
+    assert above["memory_embeddings"] == {"periods", "embeddings"}
+    assert above["associations"] == {"memory_embeddings"}
+    assert above["memory_vectors"] == {"memory_embeddings", "memory_validity", "duplicates"}
+    assert "reinforcement" in above["vectors"]
+    assert above["compact_memory_vectors_default"] == {"memory_vectors"}
+    tables = {"vectors", "memory_vectors", "compact_vectors_default", "compact_memory_vectors_default"}
+    assert above["candidate_snapshot"] == {*tables, "associations", "knowledge_graph"}
+
+
+REMEMBERED = ("periods", "memory_embeddings", "memory_vectors", "associations")
+
+
+@pytest.mark.parametrize(
+    "asset",
+    [*SOURCE_LAYERS, *REMEMBERED, "entities", "facts", "resolutions", "vectors", "knowledge_graph"],
+)
 def test_every_run_tells_rows_what_it_did_and_how_long(
     definitions: dg.Definitions, instance: dg.DagsterInstance, asset: str
 ) -> None:
@@ -138,6 +160,31 @@ def test_a_source_that_did_not_change_keeps_its_data_version(
         assert result.success
         versions.append(version())
     assert versions[0] == versions[1]
+
+
+def test_a_chat_source_is_remembered_as_conversations_with_versions_of_its_own(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, example: ExampleLake
+) -> None:
+    job = definitions.resolve_job_def("refresh_source")
+
+    def version(partition: str) -> str:
+        result = job.execute_in_process(
+            instance=instance, partition_key=partition, resources={"lake": example.lake()}, raise_on_error=False
+        )
+        assert result.success
+        tags = _event(instance, "memories").tags
+        assert tags is not None
+        return tags["dagster/data_version"]
+
+    first = version("chat")
+    with example.lake().warehouse.session() as connection:
+        kinds = connection.execute("SELECT DISTINCT granularity FROM memories WHERE source = 'chat'").fetchall()
+        assert {"turn", "episode", "summary", "period"} <= {kind for (kind,) in kinds}
+        connection.execute("DELETE FROM memories WHERE granularity = 'period'")
+    assert version("chat") == first, "periods are a layer of their own"
+    with example.lake().warehouse.session() as connection:
+        connection.execute("UPDATE memory_spans SET char_end = char_end - 1 WHERE source = 'chat' AND owner_id <> ''")
+    assert version("chat") != first, "where a memory stands is a part of it"
 
 
 def test_a_corrupted_span_fails_its_check_and_nothing_is_published(
