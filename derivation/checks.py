@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from derivation.graphs import open_graph
 from derivation.lake import Lake
 from warehouse.database import Connection
-from warehouse.searched import KINDS
+from warehouse.searched import KINDS, MEMORIES, PASSAGES
 from warehouse.snapshots import Manifest
-from warehouse.vectors import open_version, vector_problems
+from warehouse.vectors import open_version, vector_problems, wanted_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,11 @@ _ORPHANS = {
         "SELECT row_id FROM codes ANTI JOIN memories ON row_id = memory_id AND codes.space = memories.space"
     ),
     "code of another codec": "SELECT row_id FROM codes ANTI JOIN banks USING (space, embedder, version)",
+    "link of no memory": "SELECT DISTINCT memory_id FROM association_neighbours ANTI JOIN memories USING (memory_id)",
+    "link to no memory": (
+        "SELECT DISTINCT neighbour_id FROM association_neighbours n ANTI JOIN memories m"
+        " ON n.neighbour_id = m.memory_id"
+    ),
     "outline of no document": "SELECT document_id FROM outline_candidates ANTI JOIN documents USING (document_id)",
     "time of no document": "SELECT document_id FROM time_expressions ANTI JOIN documents USING (document_id)",
     "reply on nothing": (
@@ -194,16 +199,23 @@ def check_orphans(lake: Lake, candidate: Manifest) -> CheckResult:
             space: set(_column(connection, "SELECT passage_id FROM searched WHERE space = $space", {"space": space}))
             for space in candidate.spaces
         }
+        remembered = {
+            space: set(wanted_rows(connection, MEMORIES, space, lake.embedder_spec.identity)[MEMORIES.key])
+            for space in candidate.spaces
+        }
     for space, state in candidate.spaces.items():
-        table = open_version(lake.layout, space, state.table, state.version)
-        rows = table.search().select(["passage_id"]).to_arrow()["passage_id"].to_pylist()
-        held = set(rows)
-        if len(rows) > len(held):
-            problems.append(f"{len(rows) - len(held)} passages are there twice in the vectors of {space}")
-        nodes = set(open_graph(lake, state.graph).passage_ids())
-        for store, ids in (("vectors", held), ("graph", nodes)):
-            problems.extend(f"passage missing in the {store} of {space}: {key}" for key in sorted(wanted[space] - ids))
-            problems.extend(f"passage left in the {store} of {space}: {key}" for key in sorted(ids - wanted[space]))
+        stores: list[tuple[str, str, set[str], set[str]]] = []
+        for kind, (name, version) in zip(KINDS, state.tables, strict=False):
+            table = open_version(lake.layout, space, name, version)
+            rows = table.search().select([kind.key]).to_arrow()[kind.key].to_pylist()
+            held = set(rows)
+            if len(rows) > len(held):
+                problems.append(f"{len(rows) - len(held)} {kind.name} are there twice in the vectors of {space}")
+            stores.append((kind.row, "vectors", (wanted if kind is PASSAGES else remembered)[space], held))
+        stores.append((PASSAGES.row, "graph", wanted[space], set(open_graph(lake, state.graph).passage_ids())))
+        for row, store, expected, held in stores:
+            problems.extend(f"{row} missing in the {store} of {space}: {key}" for key in sorted(expected - held))
+            problems.extend(f"{row} left in the {store} of {space}: {key}" for key in sorted(held - expected))
     return CheckResult("orphans", tuple(problems))
 
 

@@ -276,8 +276,9 @@ def _rows(lake: Lake, manifest: Manifest, ids: Sequence[str], columns: Sequence[
     """What a snapshot shows of these documents."""
     rows: list[dict[str, str]] = []
     for space, state in manifest.spaces.items():
-        table = open_version(lake.layout, space, state.table, state.version)
-        rows += table.search().where(in_list("document_id", ids)).select(list(columns)).to_list()
+        for pinned in state.tables:
+            table = open_version(lake.layout, space, *pinned)
+            rows += table.search().where(in_list("document_id", ids)).select(list(columns)).to_list()
     return rows
 
 
@@ -291,7 +292,11 @@ def _contents(connection: Connection, ids: Sequence[str]) -> tuple[int, set[str]
     count = connection.execute(
         "SELECT count(*) FROM passages WHERE document_id IN (SELECT unnest($ids))", of
     ).fetchone()
-    texts = connection.execute("SELECT text FROM revisions WHERE document_id IN (SELECT unnest($ids))", of).fetchall()
+    texts = connection.execute(
+        "SELECT text FROM revisions WHERE document_id IN (SELECT unnest($ids))"
+        " UNION ALL SELECT text FROM memories WHERE document_id IN (SELECT unnest($ids))",  # may be in other words
+        of,
+    ).fetchall()
     return int(count[0]) if count else 0, {text for (text,) in texts}
 
 
@@ -362,12 +367,13 @@ def _needles(connection: Connection, texts: Iterable[str]) -> tuple[int, list[by
     lines = {line for line in whole if len(line) >= _LEAST_CHARS} or whole
     if not lines:
         return 0, []
-    shared = {
+    shared = {  # but for periods, which are still to be told without what is gone
         line
         for (line,) in connection.execute(
             "SELECT line FROM (SELECT unnest($lines) AS line) WHERE EXISTS ("
             "SELECT 1 FROM revisions WHERE contains(text, line)) OR EXISTS ("
-            "SELECT 1 FROM documents WHERE contains(title, line) OR contains(path, line))",
+            "SELECT 1 FROM documents WHERE contains(title, line) OR contains(path, line)) OR EXISTS ("
+            "SELECT 1 FROM memories WHERE document_id <> '' AND contains(text, line))",
             {"lines": sorted(lines)},
         ).fetchall()
     }

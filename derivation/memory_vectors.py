@@ -22,14 +22,15 @@ from memory.segmentation import contextual_text
 from warehouse.database import Changes, Connection, bump_generation, frame, registered
 from warehouse.delta import Scope, Step
 from warehouse.faults import reach
+from warehouse.ids import pooled_id
 
 MEMORY_EMBEDDINGS_STEP_NAME = "memory_embeddings"
 CODE_VERSION = "1"
 _DOCUMENTS_AT_ONCE = 64
 
 _MISSING = """
-SELECT m.text_hash, arg_min(m.memory_id, m.document_id || m.memory_id) AS memory_id, max(m.tokens) AS tokens,
-    min(m.document_id) AS document_id
+SELECT m.text_hash, min(m.memory_id) AS memory_id, max(m.tokens) AS tokens,
+    arg_min(m.document_id, m.memory_id) AS document_id
 FROM memories m
 WHERE m.space = $space AND m.pooled = $pooled AND NOT EXISTS (
     SELECT 1 FROM embeddings e WHERE e.space = m.space AND e.embedder = $embedder AND e.text_hash = m.text_hash
@@ -45,8 +46,8 @@ def memory_embeddings_step(lake: Lake) -> Step:
 
 
 def missing_memories(connection: Connection, lake: Lake, space: str, is_pooled: bool) -> pl.DataFrame:
-    """``text_hash``, a ``memory_id``, ``tokens`` and its ``document_id`` of every text of a memory without a vector."""
-    order = "min(m.document_id), m.text_hash" if is_pooled else "max(m.tokens), m.text_hash"
+    """``text_hash``, ``tokens`` and of one memory its ``memory_id`` and ``document_id``, for all without a vector."""
+    order = "arg_min(m.document_id, m.memory_id), m.text_hash" if is_pooled else "max(m.tokens), m.text_hash"
     asked = {"space": space, "pooled": is_pooled, "embedder": lake.embedder_spec.identity}
     return frame(connection, _MISSING.format(order=order), asked)
 
@@ -89,11 +90,11 @@ def refresh_memory_embeddings(lake: Lake, space: str) -> StepReport:
         texts = [contextual_text(title, "", text) for _, title, text in rows]
         model_seconds += embed_texts(lake, space, [row[0] for row in rows], texts)
     documents = made["document_id"].unique(maintain_order=True).to_list()
+    processed = read.height
     for start in range(0, len(documents), _DOCUMENTS_AT_ONCE):
-        _pool(lake, space, made, documents[start : start + _DOCUMENTS_AT_ONCE])
+        processed += _pool(lake, space, made, documents[start : start + _DOCUMENTS_AT_ONCE])
     lake.progress.finish()
     assert total is not None
-    processed = read.height + made.height
     report = StepReport(
         step=step.name,
         source="",
@@ -109,10 +110,11 @@ def refresh_memory_embeddings(lake: Lake, space: str) -> StepReport:
     return report
 
 
-def _pool(lake: Lake, space: str, made: pl.DataFrame, documents: Sequence[str]) -> None:
-    """Make the missing vectors of these documents' memories from those of the passages' pieces.
+def _pool(lake: Lake, space: str, made: pl.DataFrame, documents: Sequence[str]) -> int:
+    """Make the missing vectors of these documents' memories from those of the passages' pieces; returns how many.
 
-    What is made of a passage whose pieces have no vectors yet waits until they do.
+    A document whose passages were cut since it was remembered, or have no vectors yet, is left to the run that has
+    brought its source up to date.
     """
     wanted = made.filter(pl.col("document_id").is_in(documents))
     of = {"ids": list(documents), "space": space, "embedder": lake.embedder_spec.identity}
@@ -138,14 +140,14 @@ def _pool(lake: Lake, space: str, made: pl.DataFrame, documents: Sequence[str]) 
             vectors[text_hash] = unpacked(packed, len(cut.pieces))
     hashes, computed = [], []
     for text_hash, document, places in spans:
-        parts = parts_of([(place["a"], place["b"]) for place in places], cuts[document])
-        if any(key not in vectors for key, _, _ in parts):
+        parts = parts_of([(place["a"], place["b"]) for place in places], cuts.get(document, []))
+        if pooled_id(parts) != text_hash or any(key not in vectors for key, _, _ in parts):
             continue
         weights = np.array([weight for _, _, weight in parts], dtype=np.float32)
         hashes.append(text_hash)
         computed.append(pooled(weights, np.stack([vectors[key][number] for key, number, _ in parts])))
     if not hashes:
-        return
+        return 0
     reach("memory_vectors.computed")
     made_frame = pl.DataFrame(
         {
@@ -160,6 +162,7 @@ def _pool(lake: Lake, space: str, made: pl.DataFrame, documents: Sequence[str]) 
         bump_generation(connection)
     reach("memory_vectors.committed")
     lake.progress.advance(len(hashes))
+    return len(hashes)
 
 
 def unpacked(packed: bytes, count: int) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """The time tree of a source's sessions: days of summaries, weeks and months of days, quarters of months.
 
-Each level is a step whose inputs are its nodes, and whose input hash names a node's children. So the ledger sees to it
-that a new session touches one path: one day, one week, one month and one quarter.
+Each level is a step whose inputs are its nodes, and whose input hash names a node's children, what they tell and where
+that stands. So the ledger sees to it that a new session touches one path: one day, one week, one month and one quarter.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ _CHILDREN_OF_PERIODS = """
 SELECT memory_id AS child_id, text, since AS day FROM memories
 WHERE space = $of_space AND source = $of_source AND granularity = 'period' AND attribute = $level ORDER BY since
 """
+_SPANS_OF_CHILD = """
+SELECT memory_id AS child_id, string_agg(concat_ws(':', revision_id, char_start, char_end), ';'
+    ORDER BY revision_id, char_start) AS spans
+FROM memory_spans WHERE space = $of_space AND source = $of_source GROUP BY memory_id
+"""
 _SPANS = """
 SELECT DISTINCT document_id, revision_id, char_start, char_end FROM memory_spans
 WHERE memory_id IN (SELECT unnest($children)) ORDER BY ALL
@@ -68,8 +73,9 @@ class Periods:
         start = f"date_trunc('{self._level}', day)"
         key = f"CAST(CAST({start} AS DATE) AS VARCHAR)"
         return Inputs(
-            f"SELECT $of_source || '/' || {key} AS input_id, md5(string_agg(child_id || md5(text), ',' ORDER BY day,"
-            f" child_id)) AS input_hash, '{self._level} of ' || {key} AS label FROM ({children})"
+            f"SELECT $of_source || '/' || {key} AS input_id, md5(string_agg(child_id || md5(text) || spans, ','"
+            f" ORDER BY day, child_id)) AS input_hash, '{self._level} of ' || {key} AS label"
+            f" FROM ({children}) JOIN ({_SPANS_OF_CHILD}) USING (child_id)"
             f" WHERE {'true' if _wanted(self._lake, scope.space) else 'false'} GROUP BY {start}",
             asked,
         )

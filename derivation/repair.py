@@ -31,7 +31,7 @@ from warehouse.database import bump_generation, registered
 from warehouse.faults import reach
 from warehouse.ids import text_id
 from warehouse.layout import LakeLayout
-from warehouse.searched import KINDS, PASSAGES
+from warehouse.searched import KINDS, MEMORIES, PASSAGES
 from warehouse.snapshots import (
     Manifest,
     current_id,
@@ -54,6 +54,8 @@ WAREHOUSE, VECTORS, GRAPHS, BANKS, MANIFESTS, CURRENT, HISTORY = (
     "history",
 )
 
+_READ = ("outline", "summary", "keywords", "period")
+"""Granularities whose vectors are those of their texts, whoever remembers."""
 _SALVAGED_ROWS = 4096
 
 
@@ -258,26 +260,40 @@ def _set_aside(path: Path) -> Path:
 
 
 def _salvage_vectors(lake: Lake) -> int:
-    """Take the vectors of the present embedder from the Lance tables into a new warehouse."""
+    """Take the vectors of the present embedder, those of pieces among them, from the Lance tables into a new warehouse.
+
+    Memories that are made of pieces are made again from them.
+    """
     identity, total = lake.embedder_spec.identity, 0
+    taken = {
+        PASSAGES.table(identity): (PASSAGES, ["title", "heading", "text", "vector", "pieces"]),
+        MEMORIES.table(identity): (MEMORIES, ["title", "text", "vector", "granularity"]),
+    }
     for space, name in tables(lake.layout):
-        if name != PASSAGES.table(identity) or _table_problem(lake, space, name):
+        if name not in taken or _table_problem(lake, space, name):
             continue
-        columns = ["title", "heading", "text", "vector"]
+        kind, columns = taken[name]
         search = open_latest(lake.layout, space, name).search().select(columns)
         for batch in search.to_batches(batch_size=_SALVAGED_ROWS):
-            rows = batch.to_pylist()
+            rows = [row for row in batch.to_pylist() if kind is PASSAGES or row["granularity"] in _READ]
             frame = pl.DataFrame(
                 {
                     "space": [space] * len(rows),
-                    "text_hash": [text_id(row["title"], row["heading"], row["text"]) for row in rows],
+                    "text_hash": [text_id(row["title"], row.get("heading", ""), row["text"]) for row in rows],
                     "embedder": [identity] * len(rows),
                     "vector": pl.Series([row["vector"] for row in rows], dtype=pl.List(pl.Float32)),
+                    "vectors": pl.Series([row.get("pieces") for row in rows], dtype=pl.Binary),
                 }
             ).unique("text_hash")
             with lake.warehouse.session("taking vectors over") as connection:
                 with registered(connection, "vectors_frame", frame):
-                    connection.execute("INSERT INTO embeddings SELECT * FROM vectors_frame ON CONFLICT DO NOTHING")
+                    connection.execute(
+                        "INSERT INTO embeddings SELECT * EXCLUDE (vectors) FROM vectors_frame ON CONFLICT DO NOTHING"
+                    )
+                    connection.execute(
+                        "INSERT INTO piece_vectors SELECT * EXCLUDE (vector) FROM vectors_frame"
+                        " WHERE vectors IS NOT NULL ON CONFLICT DO NOTHING"
+                    )
                 bump_generation(connection)
             total += frame.height
     return total

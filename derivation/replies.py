@@ -3,7 +3,7 @@
 A reply goes to the journal the moment it arrives and into the warehouse when a round of requests has ended; so a
 process that is killed loses no more than the requests that are under way. Whoever asks next takes the journal over
 first. Replies are named by model, parameters and prompt (``models.chat.request_key``) and kept with every text that
-they are about, as long as a passage or a revision of the space has it.
+they are about, as long as a passage or a document of the space has it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _REPLY_COLUMNS = ("space", "text_hash", "request_key", "reply", "outcome", "star
 
 
 def insert_calls(connection: Connection, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write calls, and their replies where the space has the text; doing it twice changes nothing."""
+    """Write calls, and their replies where a passage or a document has the text; doing it twice changes nothing."""
     for record in records:
         moment = datetime.fromisoformat(str(record["started_at"])).astimezone(UTC).replace(tzinfo=None)
         values = {**record, "started_at": moment, "outcome": str(record["outcome"])}
@@ -75,7 +75,7 @@ def insert_calls(connection: Connection, records: Iterable[Mapping[str, Any]]) -
 
 
 def _is_there(connection: Connection, record: Mapping[str, Any]) -> bool:
-    """Whether a passage or a revision has the text; an erased one must not come back with a late reply."""
+    """Whether a passage or a document has the text; an erased one must not come back with a late reply."""
     found = connection.execute(
         "SELECT 1 FROM passages WHERE space = $space AND text_hash = $hash"
         " UNION ALL SELECT 1 FROM revisions WHERE space = $space AND content_hash = $hash LIMIT 1",

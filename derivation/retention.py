@@ -187,6 +187,9 @@ def _sweep_vectors(lake: Lake, kept: Collection[Manifest]) -> int:
             "DELETE FROM embeddings WHERE embedder NOT IN (SELECT unnest($used)) RETURNING 1", {"used": sorted(used)}
         ).fetchall()
         connection.execute(
+            "DELETE FROM piece_vectors WHERE embedder NOT IN (SELECT unnest($used))", {"used": sorted(used)}
+        )
+        connection.execute(
             "DELETE FROM layers WHERE layer IN (SELECT unnest($tables)) AND space NOT IN (SELECT unnest($spaces))",
             {"tables": list(TABLE_LAYERS), "spaces": lake.settings.spaces},
         )

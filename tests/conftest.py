@@ -31,7 +31,7 @@ from memory.embedding import Embedder, HashingEmbedder
 from retrieval.client import MemoryClient
 from warehouse.delta import Scope
 from warehouse.layout import LakeLayout
-from warehouse.searched import PASSAGES
+from warehouse.searched import KINDS
 from warehouse.sections import SourceSettings
 from warehouse.settings import load_settings
 from warehouse.snapshots import Manifest
@@ -68,10 +68,20 @@ STATE_TABLES = (
     "signatures",
     "duplicate_pairs",
     "families",
+    "memories",
+    "memory_spans",
+    "memory_validity",
+    "outline_candidates",
+    "time_expressions",
+    "association_neighbours",
+    "piece_vectors",
     "events",
     "reinforcement",
     "ledger",
 )
+
+OF_EMBEDDERS = frozenset({"embeddings", "piece_vectors"})
+"""Tables that keep a former embedder's rows, too."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +241,14 @@ class Workspace:
         """The first column of what the warehouse answers."""
         return [row[0] for row in self.rows(sql, **parameters)]
 
+    def texts_held(self) -> set[tuple[str, str]]:
+        """Space and hash of the texts that the lake's passages and memories are embedded from."""
+        sql = (
+            "SELECT space, text_hash FROM passages"
+            " UNION SELECT space, text_hash FROM memories WHERE NOT pooled"  # the others are made of pieces of passages
+        )
+        return {(space, text) for space, text in self.rows(sql)}
+
     def paths(self) -> list[str]:
         """Paths of the documents that the lake holds."""
         return self.column("SELECT path FROM documents ORDER BY path")
@@ -243,7 +261,7 @@ def state_of(lake: Lake) -> dict[str, Any]:
         for table in STATE_TABLES:
             known = connection.execute(f"SELECT * FROM {table} LIMIT 0").description
             columns = ", ".join(f'"{column[0]}"' for column in known if column[0] not in TIMES)
-            of = "embedder = $embedder" if table == "embeddings" else "$embedder <> ''"
+            of = "embedder = $embedder" if table in OF_EMBEDDERS else "$embedder <> ''"
             state[table] = connection.execute(
                 f"SELECT {columns} FROM {table} WHERE {of} ORDER BY ALL", {"embedder": lake.embedder_spec.identity}
             ).fetchall()
@@ -252,8 +270,9 @@ def state_of(lake: Lake) -> dict[str, Any]:
         ).fetchall():
             state[f"digest of {layer} of {space}"] = digest
     for space in lake.settings.spaces:
-        searched = connect(lake.layout, space).open_table(PASSAGES.table(lake.embedder_spec.identity))
-        state[f"Lance rows of {space}"] = searched.to_arrow().sort_by("passage_id").to_pylist()
+        for kind in KINDS:
+            searched = connect(lake.layout, space).open_table(kind.table(lake.embedder_spec.identity))
+            state[f"searched {kind.name} of {space}"] = searched.to_arrow().sort_by(kind.key).to_pylist()
     return state
 
 

@@ -31,7 +31,7 @@ from derivation.digest import lake_digest
 from derivation.erasure import DOCUMENT, erase, plan_erasure
 from derivation.graphs import GRAPH_STEP_NAME
 from derivation.lake import Lake
-from derivation.layers import VECTORS_STEP_NAME, layer_state
+from derivation.layers import TABLE_LAYERS, layer_state
 from derivation.repair import repair
 from derivation.retention import enforce_retention
 from derivation.snapshot import publish_present
@@ -448,6 +448,9 @@ def _undo_migrations(layout: LakeLayout) -> None:
         for table, names in columns:
             connection.execute(f"DELETE FROM {table}")
             connection.execute(f"INSERT INTO {table} BY NAME SELECT {names} FROM newer.{table}")
+        connection.execute(  # steps that came with later migrations, as their tables did
+            "DELETE FROM ledger WHERE step IN ('memories', 'association') OR starts_with(step, 'periods-')"
+        )
     newer.unlink()
 
 
@@ -479,15 +482,16 @@ def assert_converged(lake: Lake, digest: str) -> None:
         assert verification.digest == digest
         with lake.warehouse.session("looking") as connection:
             layers = {
-                space: [layer_state(connection, space, layer) or {} for layer in (VECTORS_STEP_NAME, GRAPH_STEP_NAME)]
+                space: [layer_state(connection, space, layer) or {} for layer in (*TABLE_LAYERS, GRAPH_STEP_NAME)]
                 for space in lake.settings.spaces
             }
             (waiting,) = connection.execute("SELECT count(*) FROM erasures WHERE finished_at IS NULL").fetchone() or ()
     assert waiting == 0
     manifest = current_manifest(lake.layout)
-    for space, (vectors, graph) in layers.items():
+    for space, (*searched, graph) in layers.items():
         state = manifest.space(space)
-        assert (state.version, state.graph) == (vectors["version"], graph["digest"]), "what is published is the present"
+        present = [(table["table"], table["version"]) for table in searched]
+        assert (list(state.tables), state.graph) == (present, graph["digest"]), "what is published is the present"
     assert leftovers(lake) == []
 
 
@@ -501,12 +505,13 @@ def leftovers(lake: Lake) -> list[str]:
     """Files and folders of a lake that neither a kept snapshot nor the present state needs."""
     layout = lake.layout
     kept = [read_manifest(layout, name) for name in list_ids(layout)]
-    states = {(space, state.table, state.version, state.graph) for item in kept for space, state in item.spaces.items()}
+    states = [(space, state) for item in kept for space, state in item.spaces.items()]
+    graphs = {state.graph for _, state in states}
     left = [item.name for item in layout.root.iterdir() if item.name not in _ROOT]
-    left += [item.name for item in layout.graphs.iterdir() if item.name not in {state[3] for state in states}]
+    left += [item.name for item in layout.graphs.iterdir() if item.name not in graphs]
     left += [item.name for item in layout.snapshots.iterdir() if item.suffix not in (".json", ".pinned")]
     for space, name in tables(layout):
-        pinned = {version for of, table, version, _ in states if (of, table) == (space, name)}
+        pinned = {version for of, state in states for table, version in state.tables if (of, table) == (space, name)}
         folder = table_path(layout, space, name)
         left += [f"version {version} of {space}" for version in version_files(layout, space, name).keys() - pinned]
         needed = set().union(*(named_data_files(layout, space, name, version) for version in pinned))

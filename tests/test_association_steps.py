@@ -46,7 +46,7 @@ def put(
             )
             connection.execute(
                 "INSERT INTO memories VALUES ($id, 'default', 'notes', $document, $granularity, 0, NULL, $text,"
-                " md5($text), 3, '', '', '', NULL, NULL)",
+                " md5($text), false, 3, '', '', '', NULL, NULL)",
                 {**known, "granularity": granularity},
             )
             connection.execute(

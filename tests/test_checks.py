@@ -97,7 +97,10 @@ class TestVectors:
 
     def test_a_vector_of_another_embedder_does_not_count(self, built: Built) -> None:
         damage(built, "UPDATE embeddings SET embedder = 'another' WHERE space = 'vault'")
-        assert check_vectors(built.lake, built.snapshot).problems == ("alan.md has 1 passages without a vector",)
+        assert check_vectors(built.lake, built.snapshot).problems == (
+            "alan.md has 1 passages without a vector",
+            "space vault has 2 memories without a vector",
+        )
 
     @pytest.mark.parametrize("number", [0.0, 3.0, float("inf")])
     def test_a_vector_that_is_of_no_use_is_named(self, built: Built, number: float) -> None:
@@ -131,6 +134,27 @@ ORPHANS = {
     ],
     "passage left in the vectors of vault": ["DELETE FROM passages WHERE space = 'vault'"],
     "passage left in the graph of vault": ["DELETE FROM passages WHERE space = 'vault'"],
+    "pieces that no passage has": ["UPDATE piece_vectors SET text_hash = 'ghost' WHERE space = 'vault'"],
+    "memory without its document": ["DELETE FROM documents WHERE path = 'alan.md'"],
+    "memory without a span": ["DELETE FROM memory_spans WHERE space = 'vault'"],
+    "memory without its parent": ["DELETE FROM memories WHERE granularity = 'outline'"],
+    "span without a memory": ["DELETE FROM memories WHERE granularity = 'core'"],
+    "span without its revision": ["UPDATE memory_spans SET revision_id = 'gone'"],
+    "interval without a memory": ["INSERT INTO memory_validity VALUES ('ghost', 'vault', DATE '2024-01-01', NULL, '')"],
+    "link of no memory": ["INSERT INTO association_neighbours VALUES ('ghost', 'm', 'vault', 'any', 1, 1, true)"],
+    "link to no memory": ["INSERT INTO association_neighbours VALUES ('m', 'ghost', 'vault', 'any', 1, 1, true)"],
+    "outline of no document": ["UPDATE outline_candidates SET document_id = 'gone' WHERE space = 'vault'"],
+    "time of no document": [
+        "INSERT INTO time_expressions VALUES"
+        " ('gone', 'vault', 'vault', 'r', 0, 5, 'today', DATE '2024-01-01', DATE '2024-01-01')"
+    ],
+    "memory missing in the vectors of vault": [
+        "INSERT INTO memories SELECT * REPLACE ('ghost' AS memory_id) FROM memories WHERE space = 'vault'"
+        " AND granularity = 'core'",
+        "INSERT INTO memory_spans SELECT * REPLACE ('ghost' AS memory_id) FROM memory_spans WHERE space = 'vault'"
+        " LIMIT 1",
+    ],
+    "memory left in the vectors of vault": ["DELETE FROM memories WHERE space = 'vault'"],
 }
 
 

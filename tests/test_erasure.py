@@ -195,6 +195,43 @@ def test_one_record_of_a_file_goes_alone(workspace: Workspace) -> None:
     assert workspace.paths() == ["tickets.jsonl#T-0", "tickets.jsonl#T-1"]
 
 
+def test_a_session_goes_from_what_tells_of_its_time(workspace: Workspace) -> None:
+    workspace.configure([{"kind": "chat"}])
+    told = "I adopted a heliotrope greyhound in Trondheim last week."
+    sessions = [
+        {"session": "kept", "date": "2026-02-03", "turns": [{"speaker": "Ann", "text": KEEP}]},
+        {"session": "gone", "date": "2026-02-04", "turns": [{"speaker": "Ben", "text": told}]},
+    ]
+    workspace.write("talk.jsonl", "".join(json.dumps(item) + "\n" for item in sessions))
+    workspace.build(as_of=hour(0))
+    holding = "SELECT DISTINCT granularity FROM memories WHERE contains(text, $told)"
+    assert {"period", "summary"} <= set(workspace.column(holding, told=told[:-1]))
+    assert run_erasure(workspace, DOCUMENT, "talk.jsonl#gone").clean
+    assert workspace.column(holding, told=told[:-1]) == []
+    assert files_with(workspace, told[:-1]) == []
+    assert workspace.column("SELECT DISTINCT subject FROM memories WHERE attribute = 'day'") == ["2026-02-03"]
+
+
+def test_a_memory_goes_from_snapshots_that_have_it_as_a_deleted_row(workspace: Workspace) -> None:
+    """What an outline says stands in no line of its document."""
+    for number in range(12):
+        workspace.write(f"note{number}.md", f"# Note {number}\n\n{KEEP} It was note {number}.\n")
+    workspace.write("secret.md", f"# Confession\n\n{SECRET}\n")
+    workspace.build(as_of=hour(0))
+    ((outline, text),) = workspace.rows(
+        "SELECT m.text, r.text FROM memories m JOIN revisions r USING (document_id)"
+        " JOIN documents d USING (document_id) WHERE granularity = 'outline' AND d.path = 'secret.md'"
+    )
+    assert outline not in text
+    workspace.delete("secret.md")
+    later = workspace.build(as_of=hour(1))
+    assert files_with(workspace, outline), "the scan sees it while it is there"
+    report = run_erasure(workspace, DOCUMENT, "secret.md")
+    assert report.clean
+    assert later.id in report.snapshots
+    assert files_with(workspace, outline) == []
+
+
 def test_what_is_nowhere_is_an_unknown_name(history: Workspace) -> None:
     with pytest.raises(UnknownName, match=r"has the document 'none.md'"):
         plan_erasure(history.lake(), DOCUMENT, "none.md")

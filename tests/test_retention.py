@@ -108,16 +108,17 @@ class TestAFormerEmbedder:
         new = strict.build(as_of=hour(1), embedder=smaller)
         enforce_retention(strict.lake(embedder=smaller))
         assert list_ids(strict.layout) == [old.id, new.id]
-        assert len(tables(strict.layout)) == 2
+        assert len(tables(strict.layout)) == 4, "passages and memories, each for two embedders"
         assert "program" in strict.client(snapshot=old.id).search("program")[0].text
         for number in (2, 3):
             strict.write("ada.md", NOTE.format(number))
             strict.build(as_of=hour(number), embedder=smaller)
         report = enforce_retention(strict.lake(embedder=smaller))
-        assert len(report.tables) == 1
-        assert report.vectors == 0, "the text has changed, so they went with it"
-        assert len(tables(strict.layout)) == 1
-        assert strict.column("SELECT DISTINCT embedder FROM embeddings") == [smaller.identity]
+        assert len(report.tables) == 2
+        assert report.vectors == 1, "the passage has changed, so its vector went with it; its outline is the same"
+        assert len(tables(strict.layout)) == 2
+        for table in ("embeddings", "piece_vectors"):
+            assert strict.column(f"SELECT DISTINCT embedder FROM {table}") == [smaller.identity]
 
 
 class TestCompaction:

@@ -23,6 +23,8 @@ POINTS = {
     "embeddings.computed": "vectors are paid for and not yet written",
     "embeddings.committed": "a batch of vectors is committed",
     "embeddings.removed": "unused vectors are removed, the Lance table still has their rows",
+    "memory_vectors.computed": "vectors of memories are made of their pieces and not yet written",
+    "memory_vectors.committed": "a batch of memories' vectors is committed",
     "entities.written": "entities are merged in the open transaction",
     "facts.written": "facts are merged in the open transaction",
     "resolution.written": "verdicts on entities are merged in the open transaction",
