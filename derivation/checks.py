@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from derivation.graphs import open_graph
 from derivation.lake import Lake
 from warehouse.database import Connection
-from warehouse.searched import KINDS, MEMORIES, PASSAGES
+from warehouse.searched import KINDS, PASSAGES
 from warehouse.snapshots import Manifest
 from warehouse.vectors import open_version, vector_problems, wanted_rows
 
@@ -199,9 +199,11 @@ def check_orphans(lake: Lake, candidate: Manifest) -> CheckResult:
             space: set(_column(connection, "SELECT passage_id FROM searched WHERE space = $space", {"space": space}))
             for space in candidate.spaces
         }
-        remembered = {
-            space: set(wanted_rows(connection, MEMORIES, space, lake.embedder_spec.identity)[MEMORIES.key])
+        others = {
+            (space, kind): set(wanted_rows(connection, kind, space, lake.embedder_spec.identity)[kind.key])
             for space in candidate.spaces
+            for kind in KINDS
+            if kind is not PASSAGES
         }
     for space, state in candidate.spaces.items():
         stores: list[tuple[str, str, set[str], set[str]]] = []
@@ -211,7 +213,7 @@ def check_orphans(lake: Lake, candidate: Manifest) -> CheckResult:
             held = set(rows)
             if len(rows) > len(held):
                 problems.append(f"{len(rows) - len(held)} {kind.name} are there twice in the vectors of {space}")
-            stores.append((kind.row, "vectors", (wanted if kind is PASSAGES else remembered)[space], held))
+            stores.append((kind.row, "vectors", wanted[space] if kind is PASSAGES else others[space, kind], held))
         stores.append((PASSAGES.row, "graph", wanted[space], set(open_graph(lake, state.graph).passage_ids())))
         for row, store, expected, held in stores:
             problems.extend(f"{row} missing in the {store} of {space}: {key}" for key in sorted(expected - held))
