@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.bank import bank
 from assets.reporting import UPKEEP_POOL, compaction_metadata, raises_failures
 from assets.vectors import memory_vectors, vectors
 from derivation.lake import Lake
@@ -11,7 +12,7 @@ from derivation.layers import TABLE_LAYERS
 from derivation.upkeep import maintain_table
 from warehouse.settings import load_settings
 
-_WRITTEN_BY = {asset.key.to_user_string(): asset for asset in (vectors, memory_vectors)}
+_WRITTEN_BY = {asset.key.to_user_string(): asset for asset in (vectors, memory_vectors, bank)}
 """The assets that write the tables, by their layer."""
 
 

@@ -31,6 +31,7 @@ from warehouse.faults import reach
 from warehouse.files import append_line, size_of
 from warehouse.ids import content_id, document_id
 from warehouse.scanning import WORD, find_in_files
+from warehouse.searched import KINDS
 from warehouse.snapshots import Manifest, list_ids, read_manifest
 from warehouse.vectors import in_list, open_version, quote
 
@@ -276,7 +277,9 @@ def _rows(lake: Lake, manifest: Manifest, ids: Sequence[str], columns: Sequence[
     """What a snapshot shows of these documents."""
     rows: list[dict[str, str]] = []
     for space, state in manifest.spaces.items():
-        for pinned in state.tables:
+        for kind, pinned in zip(KINDS, state.tables, strict=False):
+            if not kind.is_searched:  # codes show nothing
+                continue
             table = open_version(lake.layout, space, *pinned)
             rows += table.search().where(in_list("document_id", ids)).select(list(columns)).to_list()
     return rows

@@ -20,7 +20,7 @@ from derivation.bank import bank_status, code_problems, read_bank, refresh_bank
 from derivation.checks import check_orphans
 from derivation.digest import lake_digest
 from derivation.erasure import DOCUMENT, erase, plan_erasure
-from derivation.layers import BANK_STEP_NAME
+from derivation.layers import BANK_STEP_NAME, refresh_table
 from derivation.repair import BANKS, diagnose, repair
 from derivation.retention import enforce_retention
 from derivation.snapshot import present_state, rollback
@@ -29,6 +29,7 @@ from derivation.verification import verify
 from errors import SnapshotError
 from memory.bank.codec import Vectors
 from memory.embedding import HashingEmbedder
+from retrieval import MemoryClient
 from retrieval.bank import open_bank
 from retrieval.memories import Memories
 from retrieval.tables import SearchedTable
@@ -246,14 +247,20 @@ class TestSearch:
         configure(built, of="cold")
         turns = "SELECT memory_id, text FROM memories WHERE granularity = 'turn' ORDER BY memory_id LIMIT 7"
         cold = built.rows(turns)
-        chill(built, [key for key, _ in cold])
         built.build()
+        chill(built, [key for key, _ in cold])
+        lake = built.lake()
+        refresh_bank(lake, "default")
+        refresh_table(lake, "default", BANK_STEP_NAME)
         assert built.column("SELECT row_id FROM codes ORDER BY ALL") == [key for key, _ in cold]
-        memories = searched(built)
+        present = present_state(lake)
+        state = present.space("default")
+        table = SearchedTable(built.layout, "default", state.memories_table, state.memories_version, MEMORIES.key)
+        memories = Memories(table, open_bank(built.layout, "default", state))
         assert memories.resident_bytes == (len(memories) - 7) * 64 * 4 + 7 * (16 + 8)
         vectors = built.embedder.encode([cold[0][1]])
         assert ranked(memories, vectors) == pytest.approx(ranked(exact(built), vectors), abs=1e-3)
-        with built.client() as client:
+        with MemoryClient(built.layout, lake.settings, snapshot=present, embedder=built.embedder) as client:
             hits = client.search(cold[0][1], k=1)
         assert cold[0][1].split(": ")[1] in hits[0].text
 

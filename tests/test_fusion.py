@@ -13,7 +13,8 @@ from test_graph import ALL, Rows, compiled, passage_id, some_rows
 from graph.compiled import SUPERSEDED_WEIGHT, CompiledGraph
 from graph.hop import hop
 from graph.pagerank import personalized_pagerank
-from retrieval.fusion import Fused, base_scores, fuse, scaled, trust, walk_reset, walk_scores
+from retrieval.fusion import Fused, fuse, walk_reset, walk_scores
+from retrieval.scoring import base_scores, scaled, trust
 from retrieval.tables import EMPTY, Ranking
 from warehouse.sections import FusionSettings
 

@@ -57,7 +57,7 @@ class TestAnotherEmbedder:
         embedder = small(built)
         new = built.build(as_of=START + timedelta(hours=1), embedder=embedder)
         assert new.published
-        assert len(tables(built.layout)) == 4, "passages and memories, each for two embedders"
+        assert len(tables(built.layout)) == 6, "passages, memories and codes, each for two embedders"
         assert built.client(snapshot=old.snapshot_id).search("program 3")
         rollback(built.lake(), old.snapshot_id)
         assert built.client().search("program 3")[0].text.count("program 3") == 1
@@ -115,7 +115,8 @@ class TestThePlanTellsTheCost:
         embedder = HashingEmbedder(32, lake.embedder_spec.identity)
         report = built.build(as_of=START + timedelta(hours=2), embedder=embedder)
         assert cost.texts == embedder.calls
-        (tokens,) = [item.tokens for item in report.lake.reports if item.step == "embeddings"]
+        steps = ("embeddings", "memory_embeddings")
+        tokens = sum(item.tokens for item in report.lake.reports if item.step in steps)
         assert cost.tokens == tokens > 0
         assert cost.price == pytest.approx(20.0 * tokens / 1e6)
         assert cost.seconds is None, "this embedder has never run here"

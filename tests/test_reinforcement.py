@@ -230,12 +230,12 @@ class TestDocuments:
         note(built, "one", on(built, "note0.md", 1), on(built, "note1.md", 2))
         reinforce(built.lake(as_of=NOW))
         built.delete("note0.md")
-        lake = built.build().lake
+        lake = built.build(as_of=NOW).lake
         assert strengths(built) == {"note1.md": 1.5}
         assert built.column("SELECT count(*) FROM events") == [1]
         reinforce(lake)
         built.write("note0.md", NOTE.format(number=0))
-        built.build()
+        built.build(as_of=NOW)
         reinforce(lake)
         assert strengths(built) == {"note0.md": 1.5, "note1.md": 1.5}
 
@@ -246,13 +246,13 @@ class TestDocuments:
         lake = built.lake(as_of=NOW)
         reinforce(lake)
         built.delete("note0.md")
-        built.build()
+        built.build(as_of=NOW)
         if between:
             reinforce(lake)
         built.write("note0.md", NOTE.format(number=0))
-        built.build()
+        built.build(as_of=NOW)
         reinforce(lake)
-        anew = built.build(root=built.folder / "anew").lake
+        anew = built.build(as_of=NOW, root=built.folder / "anew").lake
         shutil.copytree(built.layout.events, anew.layout.events)
         reinforce(built.lake(as_of=NOW, root=anew.layout.root))
         assert lake_digest(lake) == lake_digest(anew)
@@ -262,11 +262,11 @@ class TestDocuments:
         note(built, "one", on(built, "note0.md", 1))
         reinforce(built.lake(as_of=NOW))
         built.write("note0.md", "# Note 0\n\nGrace Hopper wrote a compiler at Remington Rand after the war.\n")
-        lake = built.build().lake
+        lake = built.build(as_of=NOW).lake
         with lake.warehouse.session() as connection:
             assert standing_rows(connection, "default").is_empty()
         built.write("note0.md", NOTE.format(number=0))
-        built.build()
+        built.build(as_of=NOW)
         with lake.warehouse.session() as connection:
             assert standing_rows(connection, "default")["strength"].to_list() == [1.5]
 
@@ -290,7 +290,7 @@ class TestDocuments:
                 connection.execute(
                     "INSERT INTO memories BY NAME SELECT $id AS memory_id, 'default' AS space, 'notes' AS source,"
                     " $document AS document_id, $granularity AS granularity, 0 AS ordinal, 'text' AS text,"
-                    " 'hash' AS text_hash, 1 AS tokens, '' AS speaker, '' AS subject, '' AS attribute",
+                    " 'hash' AS text_hash, false AS pooled, 1 AS tokens, '' AS speaker, '' AS subject, '' AS attribute",
                     {"id": memory, "document": of, "granularity": granularity},
                 )
 
@@ -315,7 +315,7 @@ class TestDocuments:
         note(built, "one", on(built, "note0.md", 1))
         reinforce(built.lake(as_of=NOW))
         built.delete("note0.md")
-        made = built.build()
+        made = built.build(as_of=NOW)
         assert check_orphans(made.lake, made.snapshot).problems == ()
 
 
