@@ -372,7 +372,8 @@ class TestTiers:
     def cold(self, workspace: Workspace, days: float) -> list[str]:
         """Paths of what is cold so many days after ``AT``."""
         reinforce(workspace.lake(as_of=AT + timedelta(days=days)))
-        return workspace.column("SELECT path FROM cold JOIN documents USING (document_id) ORDER BY path")
+        passages = "cold JOIN passages p ON p.passage_id = target_id JOIN documents d ON d.document_id = p.document_id"
+        return workspace.column(f"SELECT path FROM {passages} ORDER BY path")
 
     def test_what_nobody_recalled_for_long_is_cold_and_hot_again_on_recall(self, built: Workspace) -> None:
         note(built, "one", on(built, "note0.md", 1), on(built, "note1.md", 2, CONFIRMED))
