@@ -39,6 +39,8 @@ from warehouse.sections import FusionSettings
 from warehouse.snapshots import current_manifest, read_manifest
 from warehouse.vectors import open_version
 
+pytestmark = pytest.mark.histories
+
 POINTS = [point for point in faults.POINTS if point.startswith("bank.")]
 LEAST = 20
 CODES = "SELECT row_id, text_hash, version, code FROM codes ORDER BY ALL"

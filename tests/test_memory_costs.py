@@ -19,6 +19,8 @@ from testing.faults import Fault
 from testing.recorded import Recording, document_of, kind_of
 from testing.server import OpenAIServer
 
+pytestmark = pytest.mark.histories
+
 SESSION = {
     "session": "1",
     "date": "2023-05-08",

@@ -16,6 +16,8 @@ from errors import CheckFailed, ModelUnavailable
 from memory.embedding import HashingEmbedder
 from warehouse.compaction import tables
 
+pytestmark = pytest.mark.histories
+
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TEXT = "# {0}\n\nAda Lovelace wrote program {0} for the Analytical Engine.\n\n## More\n\n" + "It ran on cards. " * 20
 SMALL = {"dimensions": 32}

@@ -30,6 +30,8 @@ from memory.forgetting import EventKind, prior, retention
 from retrieval.events import Event
 from warehouse import faults
 
+pytestmark = pytest.mark.histories
+
 NOTE = (
     "# Note {number}\n\nAda Lovelace wrote program {number} for the Analytical Engine of Charles Babbage in London.\n"
 )

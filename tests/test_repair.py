@@ -24,6 +24,8 @@ from warehouse.searched import PASSAGES
 from warehouse.snapshots import current_id, list_ids, manifest_as_of
 from warehouse.vectors import connect
 
+pytestmark = pytest.mark.histories
+
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TEXTS = {
     "ada.md": "# Ada\n\nAda Lovelace wrote the first program for the Analytical Engine (AE) of Charles Babbage.\n",
