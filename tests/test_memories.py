@@ -235,6 +235,7 @@ class TestWhatIsRemembered:
         assert found.compared["memories"] > 50
 
 
+@pytest.mark.histories
 class TestSettings:
     def test_only_the_granularities_that_are_wanted_are_made_and_lead_to_the_next_that_is(
         self, workspace: Workspace
@@ -426,6 +427,7 @@ BAD_SESSIONS = (
 )
 
 
+@pytest.mark.histories
 class TestBadInput:
     def test_documents_of_every_shape_are_remembered_with_exact_spans(self, workspace: Workspace) -> None:
         for path, content in BAD_DOCUMENTS.items():

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from conftest import Workspace, kept_open, python
 from crashing import opened
@@ -383,7 +384,8 @@ class TestTiers:
         assert self.cold(built, 95) == ["note2.md", "note3.md"]
         assert self.cold(built, 140) == ["note0.md", "note2.md", "note3.md"]
         with built.lake().warehouse.session() as connection:
-            tiers = standing_rows(connection, "default")
+            of_passages = [key for key, _ in targets(built).values()]
+            tiers = standing_rows(connection, "default").filter(pl.col("target_id").is_in(of_passages))
         assert sorted(tiers["tier"].to_list()) == ["cold", "cold", "cold", "hot"]
         assert sorted(tiers["strength"].to_list()) == [1.0, 1.0, 1.5, 2.0]
         note(built, "one", on(built, "note3.md", 3, RETURNED, at=AT + timedelta(days=140)))
