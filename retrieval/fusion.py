@@ -117,9 +117,11 @@ def fuse(
 
 
 def shared_out(settings: FusionSettings, texts: int) -> FusionSettings:
-    """The settings for a question that is searched for in so many texts: step 6."""
+    """The settings for a question that is searched for in so many texts: step 6; with no weight on parts it is one."""
+    if texts == 1 or not settings.aspect_weight:
+        return settings
     shares = {"graph_weight": settings.graph_weight / texts, "hop_weight": settings.hop_weight / texts}
-    return settings if texts == 1 else settings.model_copy(update=shares)
+    return settings.model_copy(update=shares)
 
 
 def starting_entities(

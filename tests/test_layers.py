@@ -58,6 +58,10 @@ class TestShares:
         assert shared.hop_weight == DEFAULT.hop_weight / 4
         assert shared_out(DEFAULT, 1) is DEFAULT
 
+    def test_one_that_is_not_searched_in_parts_does_not(self) -> None:
+        whole = FusionSettings(aspect_weight=0.0)
+        assert shared_out(whole, 4) is whole
+
 
 class TestAspects:
     @SOME
