@@ -222,7 +222,13 @@ def _record(
 ) -> RunRecord:
     shaping = {name: getattr(lake.settings, name).model_dump(mode="json") for name in EVALUATED}
     systems = {
-        system.name: [list(system.channels), system.fusion.model_dump() if system.fusion else None, system.snapshot]
+        system.name: [
+            list(system.channels),
+            system.fusion.model_dump() if system.fusion else None,
+            system.snapshot,
+            dict(system.changes),
+            system.granularity,
+        ]
         for system in plan.systems
     }
     hashes = {

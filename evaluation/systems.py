@@ -64,7 +64,7 @@ _CHANNEL_SETS: dict[str, tuple[str, ...]] = {
     **{f"{_WITHOUT}{name}": tuple(other for other in CHANNELS if other != name) for name in CHANNELS},
 }
 
-_DEFAULT: dict[str, System] = {
+DEFAULT: dict[str, System] = {
     **{name: System(name, channels) for name, channels in _CHANNEL_SETS.items()},
     PASSAGES: System(PASSAGES, changes=_PASSAGES_ALONE),
     RRF: System(RRF, ("dense", "lexical")),
@@ -73,7 +73,7 @@ _DEFAULT: dict[str, System] = {
 """The systems of an evaluation that names none; ``fused`` first."""
 
 BUILT_IN: dict[str, System] = {
-    **_DEFAULT,
+    **DEFAULT,
     **{f"{_WITHOUT}{name}": System(f"{_WITHOUT}{name}", changes={weight: 0.0}) for name, weight in _LAYERS.items()},
     **{f"{_WITHOUT}{name}": System(f"{_WITHOUT}{name}", changes={"left_out": (name,)}) for name in GRANULARITIES},
     **{f"{name}s": System(f"{name}s", granularity=name) for name in GRANULARITIES},
@@ -95,7 +95,7 @@ def parse_systems(names: Sequence[str]) -> tuple[System, ...]:
         SettingsError: a variant's name is taken, or its file is missing or wrong.
     """
     if not names:
-        return tuple(_DEFAULT.values())
+        return tuple(DEFAULT.values())
     systems = [_parsed(name) for name in dict.fromkeys(names)]
     twice = [name for name, count in Counter(system.name for system in systems).items() if count > 1]
     if twice:

@@ -8,6 +8,7 @@ questions says no more than one of a hundred.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -128,8 +129,9 @@ class Tuned:
 
     def settings_text(self) -> str:
         """As a settings file."""
-        values = self.settings.model_dump()
-        lines = [f"{name} = {round(value, 4) if isinstance(value, float) else value}" for name, value in values.items()]
+        values = self.settings.model_dump(mode="json")
+        rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
+        lines = [f"{name} = {json.dumps(value)}" for name, value in rounded.items()]
         return "\n".join(["[retrieval.fusion]", *lines]) + "\n"
 
     def as_record(self) -> dict[str, Any]:

@@ -118,7 +118,9 @@ class LocalModel:
             with self._tokenizing:
                 features = self._model.preprocess(texts, prompt=self._prompt)
             computed = self._model(features)
-        return computed["sentence_embedding"].float().numpy(), computed["token_embeddings"].float().numpy()
+        vectors: NDArray[np.float32] = computed["sentence_embedding"].float().numpy()
+        tokens = computed.get("token_embeddings")  # a model without a transformer has none
+        return vectors, _NO_SPANS[np.newaxis] if tokens is None else tokens.float().numpy()
 
     def _offsets(self, texts: list[str], tokens: int) -> NDArray[np.int64]:
         """First and last character of each token, ``(len(texts), tokens, 2)``; equal where it is none of the text."""

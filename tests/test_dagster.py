@@ -42,7 +42,13 @@ SERVED_LAYERS = (
     "published_snapshot",
 )
 EVALUATION = ("qa_evaluation",)
-UPKEEP = ("compact_vectors_default", "compact_memory_vectors_default", "kept_snapshots", "compact_warehouse")
+UPKEEP = (
+    "compact_vectors_default",
+    "compact_memory_vectors_default",
+    "compact_bank_default",
+    "kept_snapshots",
+    "compact_warehouse",
+)
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +127,9 @@ def test_lineage_follows_what_a_layer_is_made_of(definitions: dg.Definitions) ->
     assert "reinforcement" in above["vectors"]
     assert above["compact_memory_vectors_default"] == {"memory_vectors"}
     tables = {"vectors", "memory_vectors", "compact_vectors_default", "compact_memory_vectors_default"}
+    assert above["compact_bank_default"] == {"bank"}
+    assert above["bank"] == {"memory_embeddings", "reinforcement"}
+    tables |= {"bank", "compact_bank_default"}
     assert above["candidate_snapshot"] == {*tables, "associations", "knowledge_graph"}
 
 

@@ -41,7 +41,7 @@ from evaluation.output import comparisons, run_record, summary_of
 from evaluation.record import EvaluatedRun
 from evaluation.run import Evaluation, QuestionResult
 from evaluation.summary import metric_values
-from evaluation.systems import BUILT_IN, parse_systems, reciprocal_rank_fusion
+from evaluation.systems import BUILT_IN, DEFAULT, parse_systems, reciprocal_rank_fusion
 from retrieval import MemoryClient
 from testing.server import OpenAIServer
 from warehouse.database import Warehouse
@@ -203,7 +203,10 @@ class TestSystems:
         self, tmp_path: Path, base: Settings, evaluate: Callable[..., EvaluatedRun]
     ) -> None:
         file = tmp_path / "lexical.toml"
-        file.write_text("[retrieval.fusion]\ndense_weight = 0.0\ngraph_weight = 0.0\nhop_weight = 0.0\n")
+        file.write_text(
+            "[retrieval.fusion]\ndense_weight = 0.0\ngraph_weight = 0.0\nhop_weight = 0.0\n"
+            "piece_weight = 0.0\nmemory_weight = 0.0\naspect_weight = 0.0\ntime_weight = 0.0\ncoverage_weight = 0.0\n"
+        )
         run = evaluate(None, ["dense", "lexical", f"only-words={file}"], answers=False)
         by_system = {
             name: {row.question_id: row.passages[:3] for row in run.rows if row.system == name and row.answerable}
@@ -216,7 +219,7 @@ class TestRun:
     def test_every_built_in_system_answers_every_question(self, evaluate: Callable[..., EvaluatedRun]) -> None:
         run = evaluate()
         asked = {(row.system, row.question_id) for row in run.rows}
-        assert asked == {(name, question.question_id) for name in BUILT_IN for question in questions()}
+        assert asked == {(name, question.question_id) for name in DEFAULT for question in questions()}
         assert run.record.questions == 9
         assert run.record.finished_at is not None
         best = metric_values(run.rows, "recall@5")["lexical"]
@@ -518,7 +521,7 @@ def test_the_command_line_runs_lists_and_compares(tmp_path: Path) -> None:
     place = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "MEMLAKE_CONFIG": str(tmp_path / "memlake.toml")}
     record = json.loads(_command("run", "harbours", str(tmp_path), "--json", **place))
     assert record["dataset"] == "harbours"
-    assert list(record["systems"]) == list(BUILT_IN)
+    assert list(record["systems"]) == list(DEFAULT)
     assert record["systems"]["lexical"]["recall@5"]["value"] == 1.0
     printed = _command("run", "harbours", str(tmp_path), **place)
     assert "harbours (hipporag): 8 questions" in printed
@@ -527,7 +530,7 @@ def test_the_command_line_runs_lists_and_compares(tmp_path: Path) -> None:
     assert listed["run"] == record["run"]
     compared = json.loads(_command("compare", "harbours", "--metric", "mrr", "--json", **place))
     assert {item["metric"] for item in compared} == {"mrr"}
-    assert len(compared) == len(BUILT_IN) - 1
+    assert len(compared) == len(DEFAULT) - 1
 
 
 @pytest.mark.histories

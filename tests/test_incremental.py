@@ -244,7 +244,7 @@ class TestChats:
         new = set(workspace.column("SELECT text_hash FROM passages")).difference(before)
         assert len(new) <= 2, "all else is what tells of the session and of its time"
         workspace.write("team.jsonl", jsonl([session(2, "Hello, Grace Hopper.")]))
-        assert build_and_compare(workspace).embedded == 0
+        assert build_and_compare(workspace).embedded <= 2, "only what tells of the week and the day that lost a session"
         assert workspace.paths() == ["team.jsonl#s2"]
 
 

@@ -108,7 +108,7 @@ class TestAFormerEmbedder:
         new = strict.build(as_of=hour(1), embedder=smaller)
         enforce_retention(strict.lake(embedder=smaller))
         assert list_ids(strict.layout) == [old.id, new.id]
-        assert len(tables(strict.layout)) == 4, "passages and memories, each for two embedders"
+        assert len(tables(strict.layout)) == 6, "passages, memories and codes, each for two embedders"
         assert "program" in strict.client(snapshot=old.id).search("program")[0].text
         for number in (2, 3):
             strict.write("ada.md", NOTE.format(number))
