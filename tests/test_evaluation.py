@@ -205,7 +205,7 @@ class TestSystems:
         file = tmp_path / "lexical.toml"
         file.write_text(
             "[retrieval.fusion]\ndense_weight = 0.0\ngraph_weight = 0.0\nhop_weight = 0.0\n"
-            "piece_weight = 0.0\nmemory_weight = 0.0\naspect_weight = 0.0\ntime_weight = 0.0\ncoverage_weight = 0.0\n"
+            "piece_weight = 0.0\nmemory_weight = 0.0\naspect_weight = 0.0\ntime_weight = 0.0\n"
         )
         run = evaluate(None, ["dense", "lexical", f"only-words={file}"], answers=False)
         by_system = {
