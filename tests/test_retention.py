@@ -114,9 +114,9 @@ class TestAFormerEmbedder:
             strict.write("ada.md", NOTE.format(number))
             strict.build(as_of=hour(number), embedder=smaller)
         report = enforce_retention(strict.lake(embedder=smaller))
-        assert len(report.tables) == 2
+        assert len(report.tables) == 3
         assert report.vectors == 1, "the passage has changed, so its vector went with it; its outline is the same"
-        assert len(tables(strict.layout)) == 2
+        assert len(tables(strict.layout)) == 3
         for table in ("embeddings", "piece_vectors"):
             assert strict.column(f"SELECT DISTINCT embedder FROM {table}") == [smaller.identity]
 
